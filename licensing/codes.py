@@ -1,0 +1,222 @@
+"""Every refusal in one table: its code, its HTTP status, its sentence and what would help.
+
+SIP reason phrases, API problem documents, CLI messages and logs all read this table, so that one refusal
+has one name wherever a person meets it (protocol "Refusal codes"; L.r33).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """A reason to refuse or to warn, spelled as users see it."""
+
+    # licences
+    NO_FREE_LICENCE = "no_free_licence"
+    LICENCE_VERSION_TOO_LOW = "licence_version_too_low"
+    MIN_SOFTWARE = "min_software"
+    IPVA_MISSING = "ipva_missing"
+    STANDBY_SHORT = "standby_short"
+    SMB_EXCLUSION = "smb_exclusion"
+    SMB_CAP = "smb_cap"
+    CONVERSION_SHORT = "conversion_short"
+    MASTER_ONLY = "master_only"
+    HARDWARE_BOUND = "hardware_bound"
+    LOCAL_MODE = "local_mode"
+    MAC_MISMATCH = "mac_mismatch"
+    MAC_SPOOFED = "mac_spoofed"
+    MAC_UNPROVABLE = "mac_unprovable"
+    RELAY_MISSING = "relay_missing"
+    RELAY_CHANNELS_EXHAUSTED = "relay_channels_exhausted"
+    NOT_LICENSED = "not_licensed"
+    REQUIRES_LICENCE = "requires_licence"
+    TIER_BASE_MISSING = "tier_base_missing"
+    QUARANTINED = "quarantined"
+    INVALID_TYPE = "invalid_type"
+    AMBIGUOUS_REFERENCE = "ambiguous_reference"
+    EXPIRED = "expired"
+    ALREADY_INSTALLED = "already_installed"
+    UNKNOWN_OBJECT = "unknown_object"
+    # state of the site
+    FROZEN = "frozen"
+    RECOVERING = "recovering"
+    MASTER_AWAY = "master_away"
+    AGENT_REVOKED = "agent_revoked"
+    CLONE_SUSPECTED = "clone_suspected"
+    # the protocol itself
+    SIGNATURE_INVALID = "signature_invalid"
+    UNKNOWN_AGENT = "unknown_agent"
+    TOKEN_INVALID = "token_invalid"  # noqa: S105 - a code, not a secret
+    UNKNOWN_INSTALLATION = "unknown_installation"
+    EPOCH_OLD = "epoch_old"
+    SEQ_OLD = "seq_old"
+    HELLO_NEEDED = "hello_needed"
+    TOO_LARGE = "too_large"
+    VERSION_UNSUPPORTED = "version_unsupported"
+    RATE_LIMITED = "rate_limited"
+    STORE_FAILED = "store_failed"
+    # found by the agent
+    PIN_MISMATCH = "pin_mismatch"
+    TERM_OLD = "term_old"
+    INSTANCE_CONFLICT = "instance_conflict"
+    # the admin API
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    INVALID_REQUEST = "invalid_request"
+    SHARE_HELD = "share_held"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the table: HTTP status, a sentence for people and what would help."""
+
+    status: int
+    sentence: str
+    hint: str
+
+
+TABLE: dict[Code, Entry] = {
+    Code.NO_FREE_LICENCE: Entry(
+        409, "No free licence", "Free a registration or install more licences of this pool."
+    ),
+    Code.LICENCE_VERSION_TOO_LOW: Entry(
+        409,
+        "The installed licences are too old for this software",
+        "Remove the old licences, install newer ones, or set mixed_versions: lenient.",
+    ),
+    Code.MIN_SOFTWARE: Entry(409, "This licence needs newer software", "Upgrade the software of this PBX."),
+    Code.IPVA_MISSING: Entry(
+        409, "No free IPVA licence for this virtual PBX", "Install as many IPVA as Port licences."
+    ),
+    Code.STANDBY_SHORT: Entry(
+        409,
+        "Fewer Standby than Port licences, so standby is off",
+        "Install at least as many usable Standby as usable Port licences on the master.",
+    ),
+    Code.SMB_EXCLUSION: Entry(
+        409,
+        "SMB-Port licences exclude Port, Standby and further PBXs",
+        "Convert the SMB-Port licences with PBX-Port13$$ first.",
+    ),
+    Code.SMB_CAP: Entry(
+        409, "More SMB-Port licences than their size allows", "Convert them with PBX-Port13$$."
+    ),
+    Code.CONVERSION_SHORT: Entry(
+        409, "Not enough upgrade licences to convert all SMB-Port licences", "Install more PBX-Port13$$."
+    ),
+    Code.MASTER_ONLY: Entry(
+        409, "This licence is installed on the master only", "Install it without a place."
+    ),
+    Code.HARDWARE_BOUND: Entry(
+        409, "This licence is bound to its hardware", "Use it on the device whose MAC it names."
+    ),
+    Code.LOCAL_MODE: Entry(
+        409,
+        "This PBX has licences of its own and may not use those of the master",
+        "Install more on this PBX, or remove its own so that it draws from the master.",
+    ),
+    Code.MAC_MISMATCH: Entry(
+        409, "The licence names another MAC address", "Install it on the box whose MAC it names."
+    ),
+    Code.MAC_SPOOFED: Entry(403, "The MAC address was changed by software", "Restore the permanent address."),
+    Code.MAC_UNPROVABLE: Entry(
+        403, "The MAC address cannot be proved from here", "Put the agent on the gateway's own network."
+    ),
+    Code.RELAY_MISSING: Entry(
+        409, "No Relay licence opens this interface", "Assign a Relay licence to this gateway."
+    ),
+    Code.RELAY_CHANNELS_EXHAUSTED: Entry(
+        409, "All licensed channels of this gateway are in use", "Assign more Relay-Channels."
+    ),
+    Code.NOT_LICENSED: Entry(409, "Not licensed", "Assign or install a licence of this type."),
+    Code.REQUIRES_LICENCE: Entry(409, "This licence needs another one first", "Assign the licence it needs."),
+    Code.TIER_BASE_MISSING: Entry(
+        200, "A volume tier without its base", "Install the lower tiers that this tier builds on."
+    ),
+    Code.QUARANTINED: Entry(
+        200, "A software licence without a version counts for nothing", "Map it in the configuration."
+    ),
+    Code.INVALID_TYPE: Entry(
+        422, "Not a licence type of the catalogue", "Write it as on the licence, for example PBX-Port13."
+    ),
+    Code.AMBIGUOUS_REFERENCE: Entry(
+        422, "This reference number names several licence types", "Name the type instead."
+    ),
+    Code.EXPIRED: Entry(409, "The licence has expired", "Renew it, or install its successor."),
+    Code.ALREADY_INSTALLED: Entry(
+        200, "These bytes are installed already", "Use --again if you mean a second set."
+    ),
+    Code.UNKNOWN_OBJECT: Entry(
+        404, "This object is not known", "Add a row for it to the objects of this PBX."
+    ),
+    Code.FROZEN: Entry(
+        409, "Growth of this site is frozen", "Confirm the site, or release it with release-site."
+    ),
+    Code.RECOVERING: Entry(
+        503,
+        "The licence master is recovering and lends nothing new yet",
+        "Start the agents that have not said hello, or release their sites.",
+    ),
+    Code.MASTER_AWAY: Entry(
+        503, "The licence master cannot be reached", "Check the link to the master; see pbx-agent doctor."
+    ),
+    Code.AGENT_REVOKED: Entry(403, "This agent was revoked", "Invite the PBX again and join."),
+    Code.CLONE_SUSPECTED: Entry(
+        403, "Two agents seem to run with one identity", "Stop the copy, then join again on the right host."
+    ),
+    Code.SIGNATURE_INVALID: Entry(
+        401, "The signature does not fit", "Check that this agent is enrolled at this master."
+    ),
+    Code.UNKNOWN_AGENT: Entry(401, "This agent is not known here", "Invite the PBX and join."),
+    Code.TOKEN_INVALID: Entry(
+        401, "The token is wrong, used or expired", "Ask for a new one with licence-master invite or token."
+    ),
+    Code.UNKNOWN_INSTALLATION: Entry(
+        404, "No such installation", "Name an installation of the master's configuration."
+    ),
+    Code.EPOCH_OLD: Entry(
+        409, "This site was released or enrolled again", "The agent says hello and starts with share 0."
+    ),
+    Code.SEQ_OLD: Entry(409, "A message older than one already answered", "Nothing to do: it was ignored."),
+    Code.HELLO_NEEDED: Entry(409, "This store does not know the agent's history", "The agent says hello."),
+    Code.TOO_LARGE: Entry(413, "The message is too large", "Send less at once."),
+    Code.VERSION_UNSUPPORTED: Entry(
+        400, "This protocol version is not spoken here", "Update the older of agent and master."
+    ),
+    Code.RATE_LIMITED: Entry(429, "Too many requests", "Wait as Retry-After says."),
+    Code.STORE_FAILED: Entry(
+        503, "The store failed and the service stops", "Check the disk; see licence-master doctor."
+    ),
+    Code.PIN_MISMATCH: Entry(
+        502,
+        "The server's key is not the pinned one",
+        "Compare the pin; if it changed on purpose, join again.",
+    ),
+    Code.TERM_OLD: Entry(
+        502, "An answer of an older master was ignored", "Stop the second master on this installation."
+    ),
+    Code.INSTANCE_CONFLICT: Entry(
+        502, "Two masters answer for this installation", "Stop one of them, then restart the other."
+    ),
+    Code.FORBIDDEN: Entry(403, "Not allowed with this token", "Use a token with the role this needs."),
+    Code.NOT_FOUND: Entry(404, "Nothing here by that name", "List what there is and check the spelling."),
+    Code.INVALID_REQUEST: Entry(422, "The request does not fit", "See the fields named in the detail."),
+    Code.SHARE_HELD: Entry(
+        409, "This PBX still holds a share", "Run release-site for it first, or let its agent say bye."
+    ),
+}
+
+
+def sentence(code: Code) -> str:
+    """The sentence for people, without a final stop."""
+    return TABLE[code].sentence
+
+
+def hint(code: Code) -> str:
+    """What would help, as a sentence."""
+    return TABLE[code].hint
+
+
+def status(code: Code) -> int:
+    """The HTTP status that carries this code."""
+    return TABLE[code].status
