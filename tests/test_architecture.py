@@ -1,0 +1,140 @@
+"""The house holds: imports go one way, the cores are pure, rooms stay small (docs/architecture.md)."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# What each package may import of our own.
+ALLOWED: dict[str, set[str]] = {
+    "telephony": {"telephony"},
+    "licensing": {"licensing"},
+    "runtime": {"runtime"},
+    "agent": {"agent", "telephony", "licensing", "runtime"},
+    "licence_master": {"licence_master", "telephony", "licensing", "runtime"},
+}
+# Inside a program a layer may import itself and the layers before it; config sits beside the store.
+LAYERS = ["config", "store", "service", "edges", "main", "cli"]
+PURE = ("telephony", "licensing")
+IMPURE_MODULES = {
+    "asyncio", "os", "sys", "io", "pathlib", "socket", "ssl", "sqlite3", "aiosqlite", "threading",
+    "subprocess", "selectors", "time", "datetime", "random", "secrets", "tempfile", "shutil", "logging",
+    "structlog", "httpx", "starlette", "uvicorn", "yaml", "importlib", "signal", "uuid",
+}  # fmt: skip
+IMPURE_CALLS = {"open", "print", "input", "exec", "eval"}
+MAX_MODULE = 400
+MAX_FUNCTION = 50
+
+
+def modules(*packages: str) -> list[Path]:
+    return [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: relative import; write the whole name"
+            yield node.lineno, node.module or ""
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def broken_directions(package: str) -> list[str]:
+    found = []
+    for path in modules(package):
+        for line, name in imported(parse(path)):
+            root = name.split(".")[0]
+            if root in ALLOWED and root not in ALLOWED[package]:
+                found.append(f"{path.relative_to(ROOT)}:{line}: {package} must not import {name}")
+    return found
+
+
+def broken_layers(package: str) -> list[str]:
+    found = []
+    for path in modules(package):
+        parts = path.relative_to(ROOT / package).parts
+        layer = parts[0].removesuffix(".py")
+        if layer not in LAYERS:
+            continue
+        for line, name in imported(parse(path)):
+            words = name.split(".")
+            if words[0] != package or len(words) < 2 or words[1] not in LAYERS:
+                continue
+            if LAYERS.index(words[1]) > LAYERS.index(layer):
+                found.append(f"{path.relative_to(ROOT)}:{line}: {layer} must not import {name}")
+    return found
+
+
+def impurities(path: Path) -> list[str]:
+    tree = parse(path)
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: a pure package imports {name}"
+        for line, name in imported(tree)
+        if name.split(".")[0] in IMPURE_MODULES
+    ]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await):
+            found.append(f"{path.relative_to(ROOT)}:{node.lineno}: a pure package does not await")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in IMPURE_CALLS:
+            found.append(f"{path.relative_to(ROOT)}:{node.lineno}: a pure package calls {node.func.id}()")
+    return found
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_imports_follow_the_plan(package: str) -> None:
+    assert broken_directions(package) == []
+
+
+@pytest.mark.parametrize("package", ["agent", "licence_master"])
+def test_layers_inside_a_program_point_down(package: str) -> None:
+    assert broken_layers(package) == []
+
+
+@pytest.mark.parametrize("package", PURE)
+def test_cores_are_pure(package: str) -> None:
+    assert [text for path in modules(package) for text in impurities(path)] == []
+
+
+def test_rooms_stay_small() -> None:
+    found = []
+    for path in modules(*ALLOWED):
+        lines = len(path.read_text().splitlines())
+        if lines > MAX_MODULE:
+            found.append(f"{path.relative_to(ROOT)}: {lines} lines, at most {MAX_MODULE}")
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                size = (node.end_lineno or node.lineno) - node.lineno + 1
+                if size > MAX_FUNCTION:
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.name} has {size} lines")
+    assert found == []
+
+
+def test_no_augmented_assignment_with_await() -> None:
+    """`n += await f()` loses updates between tasks (reliability.md section 3)."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in modules(*ALLOWED)
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.AugAssign)
+        and any(isinstance(inner, ast.Await) for inner in ast.walk(node.value))
+    ]
+    assert found == []
+
+
+def test_the_checks_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rule above finds its own planted breach."""
+    (tmp_path / "telephony").mkdir()
+    (tmp_path / "telephony" / "bad.py").write_text("import time\nimport licensing.codes\nopen('x')\n")
+    (tmp_path / "agent" / "store").mkdir(parents=True)
+    (tmp_path / "agent" / "store" / "bad.py").write_text("from agent.service import seats\n")
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert broken_directions("telephony") == ["telephony/bad.py:2: telephony must not import licensing.codes"]
+    assert len(impurities(tmp_path / "telephony" / "bad.py")) == 2
+    assert broken_layers("agent") == ["agent/store/bad.py:1: store must not import agent.service"]
