@@ -1,0 +1,252 @@
+"""SQLite as a ledger wants it: one process, numbered migrations, and an answer only after its commit.
+
+Group commit (reliability.md sections 2 and 4): everything that waits goes into one transaction with
+`synchronous=FULL`. After any error the store answers nothing more and its task ends: step down, never retry.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import aiosqlite
+
+BUSY_TIMEOUT_MS = 5_000
+QUEUE_LIMIT = 10_000
+
+Value = str | int | bytes | None
+Statement = tuple[str, Sequence[tuple[Value, ...]]]
+"""One SQL statement and the rows of parameters to run it with, in order; a statement without any: [()]."""
+
+
+class StoreError(Exception):
+    """The store cannot be used."""
+
+
+class StoreLockedError(StoreError):
+    """Another process has this store open; the text names its pid."""
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer release than this one."""
+
+
+class StoreFailedError(StoreError):
+    """A write failed or its fate is unknown: answer nothing, end the process, read again."""
+
+
+class StoreBusyError(StoreError):
+    """The queue is full; nothing was accepted. Ask `GroupCommit.full` before you decide."""
+
+
+class Database(aiosqlite.Connection):
+    """A connection in autocommit mode that holds the lock of its store until it is closed."""
+
+    def __init__(self, connector: Callable[[], sqlite3.Connection], lock: int) -> None:
+        super().__init__(connector, 64)
+        self._lock = lock
+
+    async def write(self, statements: Sequence[Statement]) -> None:
+        """Run the statements in one transaction, in one visit to the connection's thread."""
+        await self._execute(self._write, statements)  # type: ignore[no-untyped-call] # aiosqlite is half typed
+
+    async def close(self) -> None:
+        """Close the connection and let the next process in."""
+        try:
+            await super().close()
+        finally:
+            if self._lock >= 0:
+                os.close(self._lock)
+                self._lock = -1
+
+    def _write(self, statements: Sequence[Statement]) -> None:
+        connection: sqlite3.Connection = self._conn
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for sql, rows in statements:
+                connection.executemany(sql, rows)
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:  # it failed: later reads shall see only what is committed
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+
+
+async def open_database(
+    path: Path, migrations: Sequence[str], *, synchronous: Literal["FULL", "NORMAL"] = "FULL"
+) -> Database:
+    """Open or make the file (0600), take its lock and bring its schema to the last migration.
+
+    Migration n (from 1) is the n-th text and runs once, in one transaction. Before an existing store is
+    migrated its copy `<name>.before-<n>` is written. StoreLockedError, StoreVersionError, sqlite3.Error.
+    """
+    lock = _take_lock(path)
+    try:
+        _make_file(path)
+        database = Database(lambda: _connect(path, synchronous), lock)
+        await database
+    except BaseException:
+        os.close(lock)
+        raise
+    try:
+        await database._execute(_migrate, path, database._conn, migrations)  # type: ignore[no-untyped-call]
+    except BaseException:
+        await database.close()
+        raise
+    return database
+
+
+class GroupCommit:
+    """One writer: statements in, in order; each caller hears of it after the commit that contains them."""
+
+    def __init__(self, database: Database, *, limit: int = QUEUE_LIMIT) -> None:
+        self._database = database
+        self._limit = limit
+        self._waiting: deque[tuple[Sequence[Statement], asyncio.Future[None]]] = deque()
+        self._arrived = asyncio.Event()
+        self._busy = False  # a commit is under way
+        self._closed = False
+        self._failure: StoreFailedError | None = None
+
+    @property
+    def full(self) -> bool:
+        """Would `defer` refuse now? Ask before you decide, since a decision cannot be undone."""
+        return len(self._waiting) >= self._limit
+
+    def defer(self, statements: Sequence[Statement]) -> asyncio.Future[None]:
+        """Take a place in the queue at once; the future ends after the commit.
+
+        Without statements it ends when everything deferred before is durable: what repeats and denials
+        wait for. Raises StoreFailedError after a failure or `close`, StoreBusyError when the queue is full.
+        """
+        if self._failure or self._closed:
+            raise StoreFailedError("the store has stopped") from self._failure
+        if self.full:
+            raise StoreBusyError(f"{self._limit} writes wait already")
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not statements and not self._waiting and not self._busy:
+            future.set_result(None)
+            return future
+        self._waiting.append((statements, future))
+        self._arrived.set()
+        return future
+
+    async def submit(self, statements: Sequence[Statement]) -> None:
+        """Return after the commit that contains these statements; errors as `defer`."""
+        await self.defer(statements)
+
+    async def run(self) -> None:
+        """Commit what arrives until `close` or the first failure, which it raises as StoreFailedError.
+
+        Run it as a task of the program's TaskGroup: its failure ends the program.
+        """
+        try:
+            while not (self._closed and not self._waiting):
+                await self._arrived.wait()
+                self._arrived.clear()
+                await self._commit_waiting()
+        except sqlite3.Error as error:
+            self._failure = StoreFailedError(f"the store failed: {error}")
+            raise self._failure from error
+        finally:
+            self._closed = True
+            self._refuse_waiting()
+
+    def close(self) -> None:
+        """Accept nothing more; `run` returns once everything accepted is durable."""
+        self._closed = True
+        self._arrived.set()
+
+    async def _commit_waiting(self) -> None:
+        if not self._waiting:
+            return
+        batch = list(self._waiting)
+        self._busy = True
+        try:
+            statements = [statement for part, _ in batch for statement in part]
+            if statements:
+                await self._database.write(statements)
+            for _ in batch:
+                self._waiting.popleft()
+        finally:
+            self._busy = False
+        for _, future in batch:
+            if not future.done():  # its waiter may be gone
+                future.set_result(None)
+
+    def _refuse_waiting(self) -> None:
+        for _, future in self._waiting:
+            if not future.done():
+                future.set_exception(StoreFailedError("the fate of this write is unknown"))
+                future.exception()  # nobody may be left to read it
+        self._waiting.clear()
+
+
+def _take_lock(path: Path) -> int:
+    """An exclusive lock on `<name>.lock`, which holds our pid; the kernel lets go when we die."""
+    lock_path = path.with_name(path.name + ".lock")
+    lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 20, 0).decode(errors="replace").strip() or "unknown"
+        os.close(lock)
+        raise StoreLockedError(f"{path} is in use by process {holder}; stop it first") from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
+
+
+def _make_file(path: Path) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))  # SQLite would choose the mode by the umask
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1_000)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _migrate(path: Path, connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(migrations):
+        raise StoreVersionError(
+            f"{path} has schema {version}, this release knows {len(migrations)}; install the newer release"
+        )
+    if 0 < version < len(migrations):
+        _back_up(path, connection, version + 1)
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{script};\nPRAGMA user_version = {number};\nCOMMIT;")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _back_up(path: Path, connection: sqlite3.Connection, number: int) -> None:
+    """Copy the store beside itself (0600), complete or not at all."""
+    target = path.with_name(f"{path.name}.before-{number}")
+    partial = path.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with contextlib.closing(sqlite3.connect(partial)) as copy:
+        connection.backup(copy)
+    partial.replace(target)
+    _sync_directory(path.parent)

@@ -1,0 +1,149 @@
+"""The daemon shell as real processes: signals, exit codes, systemd's socket."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.daemon import first_cause, notify
+
+ROOT = Path(__file__).parents[2]
+HEAD = """
+import asyncio, sys
+from runtime.daemon import notify_ready, run
+from runtime.logs import configure
+configure()
+"""
+WAIT = """
+async def main(stop):
+    notify_ready("serving")
+    print("ready", flush=True)
+    await stop.wait()
+    print("left", flush=True)
+run(main)
+print("returned", flush=True)
+"""
+
+
+def start(code: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", HEAD + code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+    )
+
+
+def events(stderr: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in stderr.splitlines()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_peace(number: signal.Signals) -> None:
+    with start(WAIT) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(number)
+        out, err = child.communicate()
+    assert (child.returncode, out) == (0, "left\nreturned\n")
+    assert [event["event"] for event in events(err)] == ["daemon.stopping", "daemon.stopped"]
+
+
+def test_a_failed_side_task_ends_it_with_one_critical_line() -> None:
+    code = """
+async def fails():
+    raise OSError("the line is cut")
+async def main(stop):
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(stop.wait())
+        tasks.create_task(fails())
+run(main)
+"""
+    with start(code) as child:
+        _, err = child.communicate()
+    (line,) = events(err)
+    assert child.returncode == 1
+    assert (line["event"], line["level"], line["kind"]) == ("daemon.failed", "critical", "OSError")
+    assert line["error"] == "the line is cut"
+    assert "in fails" in line["exception"]
+
+
+def test_an_end_that_nobody_asked_for_is_a_failure() -> None:
+    with start("async def main(stop): pass\nrun(main)\n") as child:
+        _, err = child.communicate()
+    assert child.returncode == 1
+    assert [event["kind"] for event in events(err)] == ["EndedEarlyError"]
+
+
+def test_a_program_may_stop_itself() -> None:
+    with start("async def main(stop): stop.set()\nrun(main)\n") as child:
+        child.communicate()
+    assert child.returncode == 0
+
+
+def test_hangup_reloads_and_goes_on() -> None:
+    code = WAIT.replace("run(main)", 'run(main, reload=lambda: print("reloaded", flush=True))')
+    with start(code) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(signal.SIGHUP)
+        assert child.stdout.readline() == "reloaded\n"
+        child.terminate()
+        child.communicate()
+    assert child.returncode == 0
+
+
+def test_hangup_without_a_reload_is_said_and_survived() -> None:
+    with start(WAIT) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        child.send_signal(signal.SIGHUP)
+        assert json.loads(child.stderr.readline())["event"] == "reload.ignored"
+        child.terminate()
+        child.communicate()
+    assert child.returncode == 0
+
+
+def test_it_runs_on_uvloop() -> None:
+    code = "async def main(stop): print(type(asyncio.get_running_loop()).__module__); stop.set()\nrun(main)\n"
+    with start(code) as child:
+        out, _ = child.communicate()
+    assert out == "uvloop\n"
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_systemd_hears_ready_watchdog_and_stopping(tmp_path: Path, abstract: bool) -> None:
+    name = f"@pbx-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(name.replace("@", "\0", 1))
+        systemd.settimeout(10)
+        with start(WAIT, NOTIFY_SOCKET=name, WATCHDOG_USEC="20000") as child:
+            heard = [systemd.recv(200).decode() for _ in range(5)]
+            child.terminate()
+            while heard[-1] != "STOPPING=1":
+                heard.append(systemd.recv(200).decode())
+            child.communicate()
+    assert child.returncode == 0
+    assert "READY=1\nSTATUS=serving" in heard
+    assert heard.count("WATCHDOG=1") >= 3
+
+
+def test_without_systemd_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    notify("READY=1")
+
+
+def test_the_first_cause_is_inside_nested_groups() -> None:
+    cause = KeyError("x")
+    assert first_cause(ExceptionGroup("a", [ExceptionGroup("b", [cause, ValueError()]), OSError()])) is cause
+    assert first_cause(cause) is cause
+    assert isinstance(first_cause(asyncio.CancelledError()), asyncio.CancelledError)
