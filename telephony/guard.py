@@ -1,0 +1,79 @@
+"""The SIP edge of one PBX, sans-IO: bytes and monotonic milliseconds in, outputs in order out.
+
+REGISTER goes to the registrations, which ask for licences; everything else to the stateless router.
+"""
+
+from collections.abc import Iterable
+
+from telephony.address import Flow
+from telephony.binding import Registration
+from telephony.directory import Directory
+from telephony.hop import Hop
+from telephony.output import Output, Reason, Rejected, Send
+from telephony.registration import REGISTER, Registrations
+from telephony.router import Router
+from telephony.settings import Settings
+from telephony.sip.message import scan
+from telephony.token import Branches, Tokens
+from telephony.verdict import Decision, Verdict
+
+KEEP_ALIVE = b"\r\n\r\n"
+PONG = b"\r\n"
+
+
+class Guard:
+    """Feed it what arrives, do what it returns, wake it at `next_timer`; `now_ms` never goes back."""
+
+    def __init__(
+        self, settings: Settings, directory: Directory, verdict: Verdict, tokens: Tokens, branch_secret: bytes
+    ) -> None:
+        self._pbx = settings.pbx
+        hop = Hop(settings, tokens, Branches(branch_secret))
+        self._router = Router(settings, directory, verdict, tokens, hop)
+        self._registrations = Registrations(settings, directory, verdict, hop)
+
+    def receive(self, data: bytes, flow: Flow, now_ms: int) -> list[Output]:
+        """Take one datagram or framed message in; it came from the PBX when `flow` is the PBX's."""
+        outputs = self._registrations.expire(now_ms)
+        if data[:1] <= b"\r":  # no SIP message begins so: CRLF keep-alives (RFC 5626), STUN, nothing at all
+            if data == KEEP_ALIVE:
+                outputs.append(Send(flow, PONG))
+            if not data.strip(b"\r\n") or data[:1] < b"\n":
+                return outputs
+        message = scan(data)
+        if message is None:
+            outputs.append(Rejected(Reason.MALFORMED, "not a complete SIP message", flow))
+        elif flow == self._pbx:
+            if message.is_request:
+                outputs += self._router.request(message, flow)
+            elif message.cseq_method == REGISTER:
+                outputs += self._registrations.answered(message, now_ms)
+            else:
+                outputs += self._router.response(message, flow)
+        elif message.method == REGISTER:
+            outputs += self._registrations.register(message, flow, now_ms)
+        elif message.is_request:
+            outputs += self._router.request(message, flow)
+        else:
+            outputs += self._router.response(message, flow)
+        return outputs
+
+    def settle(self, name: str, decision: Decision, now_ms: int) -> list[Output]:
+        """End the waiting of an object: forward its requests or refuse them; Waiting leaves them waiting."""
+        return self._registrations.expire(now_ms) + self._registrations.settle(name, decision, now_ms)
+
+    def handle_timers(self, now_ms: int) -> list[Output]:
+        """Do what is due: bindings that end, requests to send again, transactions that time out."""
+        return self._registrations.expire(now_ms) + self._registrations.handle_timers(now_ms)
+
+    def next_timer(self) -> int | None:
+        """When `handle_timers` has work, in monotonic ms."""
+        return self._registrations.next_timer()
+
+    def restore(self, registrations: Iterable[Registration], now_ms: int) -> None:
+        """Take stored registrations in, each for its whole granted time; the verdict is not asked."""
+        self._registrations.bindings.restore(registrations, now_ms)
+
+    def snapshot(self) -> tuple[Registration, ...]:
+        """What the PBX holds, as far as it went through here."""
+        return self._registrations.bindings.all()

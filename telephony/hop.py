@@ -1,0 +1,121 @@
+"""The guard as one hop on the way of a message: the marks it makes, and how it knows them again."""
+
+import re
+
+from telephony.address import Flow
+from telephony.settings import Settings
+from telephony.sip import grammar
+from telephony.sip import message as sip
+from telephony.sip.answer import build_answer, mark_via, warning
+from telephony.sip.message import Message
+from telephony.token import Branches, Tokens
+from telephony.verdict import Refused
+
+DEFAULT_MAX_FORWARDS = 70
+_SIP_URI = re.compile(rb"[Ss][Ii][Pp][Ss]?:(?:([^@]*)@)?([^;?]*).*+", re.DOTALL)
+
+
+class Hop:
+    """Via, Path and Record-Route of one guard."""
+
+    def __init__(self, settings: Settings, tokens: Tokens, branches: Branches) -> None:
+        self._tokens = tokens
+        self._branches = branches
+        self._agent = settings.agent
+        self._vias = [
+            f"Via: SIP/2.0/{listener.transport.upper()} {listener.advertise};rport;branch=".encode()
+            for listener in settings.listeners
+        ]
+        self._hosts = [listener.advertise.encode() for listener in settings.listeners]
+        self._own_hosts = {spelling for host in self._hosts for spelling in _spellings(host)}
+
+    def branch(self, request: Message, flow: Flow) -> bytes:
+        """The branch of our Via for a request that came by `flow`."""
+        assert request.via is not None, "routing was checked"
+        return self._branches.make(request.via.sent_by, request.via.branch, request, flow)
+
+    def way_back(self, response: Message) -> Flow | None:
+        """The flow of the request that this response answers; None when the top Via is not one we made."""
+        vias = response.elements(sip.VIA)
+        own, sender = response.via, grammar.read_via(vias[1]) if len(vias) > 1 else None
+        if own is None or sender is None or own.sent_by.lower() not in self._own_hosts:
+            return None
+        return self._branches.open(own.branch, sender.sent_by, sender.branch, response)
+
+    def path(self, phone: Flow, towards: Flow) -> bytes:
+        """The Path line that brings requests of the PBX to this phone (RFC 3327)."""
+        return b"Path: <sip:" + self._tokens.make(phone) + b"@" + self._hosts[towards.listener] + b";lr>"
+
+    def record_route(self, phone: Flow, towards: Flow) -> bytes:
+        """The Record-Route line that keeps us on the way of a dialog with this phone (RFC 3261 16.6).
+
+        Twice, one for each side, when the transport changes (RFC 5658): with the first TCP listener.
+        """
+        return b"Record-Route" + self.path(phone, towards)[4:]
+
+    def own_routes(self, request: Message) -> list[bytes]:
+        """The user parts of the leading Route entries that name us; b"" for one without a token."""
+        users: list[bytes] = []
+        for element in request.elements(sip.ROUTE):
+            address = grammar.read_address(element)
+            user = None if address is None else self.own_user(address.uri)
+            if user is None:
+                break
+            users.append(user)
+        return users
+
+    def own_user(self, uri: bytes) -> bytes | None:
+        """The user part of a URI that names us; None when it names another host."""
+        match = _SIP_URI.fullmatch(uri)
+        if match is None or match[2].lower() not in self._own_hosts:
+            return None
+        return match[1] or b""
+
+    def forward(
+        self, request: Message, source: Flow, target: Flow, mark: bytes, before: bytes, branch: bytes
+    ) -> dict[int, bytes]:
+        """The edits of a forwarded request: our Via, `mark` above other `before` headers, one hop less."""
+        top = request.line(sip.VIA)
+        assert top is not None, "routing was checked"
+        marked = mark_via(request, source)
+        lines = [self._vias[target.listener] + branch]
+        edits: dict[int, bytes] = {}
+        hops = request.line(sip.MAX_FORWARDS)
+        if hops is None:
+            lines.append(b"Max-Forwards: %d" % DEFAULT_MAX_FORWARDS)
+        else:
+            spelled, _, value = request.lines[hops].partition(b":")
+            edits[hops] = spelled + b":" + value.replace(value.strip(), b"%d" % (int(value) - 1))
+        if mark:
+            first = request.line(before)
+            if first is None or first > top:
+                lines.append(mark)
+            else:
+                edits[first] = mark + b"\r\n" + request.lines[first]
+        lines.append(request.lines[top] if marked is None else marked)
+        edits[top] = b"\r\n".join(lines)
+        return edits
+
+    def spent(self, request: Message) -> bool:
+        """Whether a request may go no further (Max-Forwards is 0)."""
+        return sip.MAX_FORWARDS in request and int(request.value(sip.MAX_FORWARDS)) == 0
+
+    def answer(self, request: Message, flow: Flow, status: int, reason: str, *headers: str) -> bytes:
+        """An answer of our own; the same request always gets the same bytes."""
+        return build_answer(request, flow, status, reason, self._branches.to_tag(request), headers)
+
+    def refusal(self, request: Message, flow: Flow, refused: Refused) -> bytes:
+        """The answer that refuses: status, sentence, Warning with code and sentence, Retry-After if any."""
+        headers = [warning(self._agent, refused.code, refused.sentence)]
+        if refused.retry_after_s is not None:
+            headers.append(f"Retry-After: {refused.retry_after_s}")
+        return self.answer(request, flow, refused.status, refused.sentence, *headers)
+
+    def answered_here(self, request: Message) -> bool:
+        """Whether this request (an ACK) belongs to an answer of our own."""
+        return request.tag(sip.TO) == self._branches.to_tag(request)
+
+
+def _spellings(host: bytes) -> set[bytes]:
+    lower = host.lower()
+    return {lower, lower.removesuffix(b":5060")}

@@ -1,0 +1,309 @@
+"""REGISTER on its way to the PBX and back: reserve, forward, commit what the PBX answered (seed: sip-guard).
+
+A request that opens nothing is forwarded without asking: further devices, refreshes, un-REGISTERs, queries,
+and what the PBX will challenge. Only an object's first binding, with credentials, asks the verdict.
+"""
+
+from dataclasses import dataclass
+from zlib import crc32
+
+from telephony.address import Flow
+from telephony.binding import Binding, Bindings, Registration
+from telephony.directory import PASS, Directory, Subject
+from telephony.hop import Hop
+from telephony.output import Output, Reason, Record, Rejected, Send
+from telephony.settings import Settings
+from telephony.sip import message as sip
+from telephony.sip.contact import Contact, read_contacts, read_expires
+from telephony.sip.message import Message
+from telephony.sip.transaction import PENDING, Event, Transaction, Transactions
+from telephony.sip.validate import Problem, check_contacts, validate
+from telephony.verdict import Admitted, Decision, Refused, Verdict, Waiting
+
+REGISTER = b"REGISTER"
+UNKNOWN_OBJECT = Refused(403, "unknown_object", "This object is not known")
+PASSED = Admitted(reserved=False)
+
+
+@dataclass(slots=True, eq=False)
+class Registering:
+    """One REGISTER on its way: its object, the contacts it names; `opening` if any is to be bound."""
+
+    request: Message
+    subject: Subject
+    contacts: tuple[Contact, ...]
+    opening: bool
+
+
+Relay = Transaction[Registering]
+
+
+class Registrations:
+    """The half of the guard with state: transactions, bindings, reservations and those waiting for one."""
+
+    def __init__(self, settings: Settings, directory: Directory, verdict: Verdict, hop: Hop) -> None:
+        self.bindings = Bindings()
+        self._settings = settings
+        self._directory = directory
+        self._verdict = verdict
+        self._hop = hop
+        self._transactions: Transactions[Registering] = Transactions(settings.transaction_limit)
+        self._reserving: dict[str, Relay] = {}
+        self._waiting: dict[str, list[Relay]] = {}
+
+    def register(self, request: Message, flow: Flow, now_ms: int) -> list[Output]:
+        """A REGISTER of a phone: repeat the answer, forward it, hold it, or refuse it."""
+        via = request.via
+        key = (via and via[:2], request.call_id, request.cseq_number, flow)
+        relay = self._transactions.find(key)
+        if relay is not None:
+            return [Send(relay.flow, relay.answer)] if relay.answer else []
+        problems = validate(request)
+        contacts = read_contacts(request)
+        problems += check_contacts(request, contacts)
+        to = request.address(sip.TO)
+        subject = None if to is None else self._directory.find(to.uri)
+        if problems or contacts is None or subject is None:
+            return self._malformed(request, flow, problems)
+        if self._hop.spent(request):
+            return [Send(flow, self._hop.answer(request, flow, 483, "Too Many Hops"))]
+        opening = any(contact.expires_s for contact in contacts)
+        matter = Registering(request, subject, contacts, opening)
+        relay = self._transactions.open(key, flow, matter, now_ms)
+        if relay is None:
+            return self._overloaded(request, flow)
+        return self._follow(relay, self._decide(matter, now_ms), now_ms)
+
+    def answered(self, response: Message, now_ms: int) -> list[Output]:
+        """A response of the PBX to a REGISTER: commit or release, then pass it on without our Via."""
+        relay = None if response.via is None else self._transactions.find_branch(response.via.branch)
+        if relay is None or relay.timed_out:
+            return self._late(response, relay, now_ms)
+        if relay.client not in PENDING:
+            return []
+        if response.status < 200:
+            data = b"" if response.status == 100 else response.build(response.without_top(sip.VIA))
+            self._transactions.provisional(relay, data)
+            return [Send(relay.flow, data)] if data else []
+        outputs: list[Output] = []
+        if response.status < 300:
+            outputs = self._bind(relay.matter, response, relay.flow, now_ms)
+        self._end_reservation(relay, now_ms)
+        data = response.build(response.without_top(sip.VIA))
+        self._transactions.final(relay, data, now_ms)
+        outputs.append(Send(relay.flow, data))
+        return outputs
+
+    def settle(self, name: str, decision: Decision, now_ms: int) -> list[Output]:
+        """End the waiting of an object; a reservation that nobody waits for any more is ended at once."""
+        outputs: list[Output] = []
+        if isinstance(decision, Waiting):
+            return outputs
+        waiting = self._waiting.pop(name, [])
+        if not waiting and isinstance(decision, Admitted) and decision.reserved:
+            self._verdict.release(name, now_ms)
+        for relay in waiting:
+            outputs += self._follow(relay, decision, now_ms)
+        return outputs
+
+    def expire(self, now_ms: int) -> list[Output]:
+        """Take out the bindings that ended at `now_ms` or before."""
+        outputs: list[Output] = []
+        for before in self.bindings.expire(now_ms):
+            after = self.bindings.get(before.aor)
+            kept = () if after is None else after.bindings
+            outputs.append(Record(before.aor, before.name, before.kind, kept, durable=False))
+            self._release_if_gone(before.name, now_ms)
+        return outputs
+
+    def handle_timers(self, now_ms: int) -> list[Output]:
+        """Send again what the PBX has not answered; give up what it never answered."""
+        outputs: list[Output] = []
+        for event, relay in self._transactions.due(now_ms):
+            if event is Event.TIMER_E:
+                outputs.append(Send(self._settings.pbx, relay.forwarded))
+            else:
+                outputs += self._time_out(relay, now_ms)
+        return outputs
+
+    def next_timer(self) -> int | None:
+        """When bindings end or transactions have work, in monotonic ms."""
+        timers = (self._transactions.next_timer(), self.bindings.next_expiry())
+        return min((timer for timer in timers if timer is not None), default=None)
+
+    def _decide(self, matter: Registering, now_ms: int) -> Decision:
+        subject = matter.subject
+        name = subject.name
+        if subject.kind == PASS or not matter.opening or self.bindings.holds(name) or name in self._reserving:
+            return PASSED
+        if subject.refused:
+            return UNKNOWN_OBJECT
+        if not matter.request.authorized:
+            return PASSED
+        if name in self._waiting:
+            return Waiting()
+        return self._verdict.decide(name, subject.kind, now_ms)
+
+    def _follow(self, relay: Relay, decision: Decision, now_ms: int) -> list[Output]:
+        name = relay.matter.subject.name
+        match decision:
+            case Admitted(reserved=reserved):
+                if reserved:
+                    self._reserving.setdefault(name, relay)
+                return [self._forward(relay, now_ms)]
+            case Waiting():
+                self._waiting.setdefault(name, []).append(relay)
+                return []
+            case Refused():
+                return self._refuse(relay, decision, now_ms)
+
+    def _forward(self, relay: Relay, now_ms: int) -> Send:
+        request, pbx = relay.matter.request, self._settings.pbx
+        branch = self._hop.branch(request, relay.flow)
+        own = len(self._hop.own_routes(request)) if sip.ROUTE in request else 0
+        edits = request.without_top(sip.ROUTE, own) if own else {}
+        path = self._hop.path(relay.flow, pbx)
+        edits |= self._hop.forward(request, relay.flow, pbx, path, sip.PATH, branch)
+        data = request.build(edits)
+        self._transactions.send(relay, branch, data, now_ms)
+        return Send(pbx, data)
+
+    def _refuse(self, relay: Relay, refused: Refused, now_ms: int) -> list[Output]:
+        data = self._hop.refusal(relay.matter.request, relay.flow, refused)
+        self._transactions.final(relay, data, now_ms)
+        detail = f"{refused.code}: {relay.matter.subject.name}"
+        return [Rejected(Reason.REFUSED, detail, relay.flow), Send(relay.flow, data)]
+
+    def _bind(self, matter: Registering, response: Message, flow: Flow, now_ms: int) -> list[Output]:
+        """Set the bindings of the AOR to what the PBX returned; take or give back the object's unit."""
+        subject = matter.subject
+        aor, name, kind = subject.aor, subject.name, subject.kind
+        previous = self.bindings.get(aor)
+        before = () if previous is None else previous.bindings
+        granted = _granted(matter, response)
+        if granted is None:
+            return []
+        after = _bindings(granted, matter.contacts, before, flow, now_ms)
+        held = self.bindings.holds(name)
+        self.bindings.replace(Registration(aor, name, kind, after))
+        if previous is not None:
+            if previous.name == name and _same(before, after):
+                return []
+            self._release_if_gone(previous.name, now_ms)
+        if not before and not after:
+            return []
+        outputs: list[Output] = [Record(aor, name, kind, after, durable=not held and bool(after))]
+        if after and not held and kind != PASS:
+            outputs += self._commit(name, kind, now_ms)
+        return outputs
+
+    def _commit(self, name: str, kind: str, now_ms: int) -> list[Output]:
+        """The object holds its first binding: its reservation ends, whoever waited is a further device."""
+        self._reserving.pop(name, None)
+        self._verdict.commit(name, kind, now_ms)
+        return [self._forward(relay, now_ms) for relay in self._waiting.pop(name, [])]
+
+    def _release_if_gone(self, name: str, now_ms: int) -> None:
+        if not self.bindings.holds(name):
+            self._verdict.release(name, now_ms)
+
+    def _end_reservation(self, relay: Relay, now_ms: int) -> None:
+        """Give back the unit this request reserved, unless a commit has ended the reservation."""
+        name = relay.matter.subject.name
+        if self._reserving.get(name) is relay:
+            del self._reserving[name]
+            self._verdict.release(name, now_ms)
+
+    def _late(self, response: Message, relay: Relay | None, now_ms: int) -> list[Output]:
+        """A response to a request given up or from before a restart: what the PBX holds counts."""
+        pbx = self._settings.pbx
+        flow = self._hop.way_back(response) if relay is None else relay.flow
+        if flow is None:
+            return [Rejected(Reason.FORGED_VIA, "the top Via is not ours", pbx)]
+        outputs: list[Output] = []
+        if 200 <= response.status < 300:
+            matter = self._matter_of(response) if relay is None else relay.matter
+            if matter is not None:
+                outputs = self._bind(matter, response, flow, now_ms)
+        if relay is None:
+            outputs.append(Send(flow, response.build(response.without_top(sip.VIA))))
+        return outputs
+
+    def _matter_of(self, response: Message) -> Registering | None:
+        to = response.address(sip.TO)
+        subject = None if to is None else self._directory.find(to.uri)
+        return None if subject is None else Registering(response, subject, (), opening=False)
+
+    def _time_out(self, relay: Relay, now_ms: int) -> list[Output]:
+        """The PBX never answered (408, RFC 3261 16.8), or nobody settled what waited (503)."""
+        name = relay.matter.subject.name
+        status, sentence = 408, "Request Timeout"
+        waiting = self._waiting.get(name, [])
+        if relay in waiting:
+            status, sentence = 503, "Service Unavailable"
+            waiting.remove(relay)
+            if not waiting:
+                del self._waiting[name]
+                self._verdict.release(name, now_ms)
+        self._end_reservation(relay, now_ms)
+        data = self._hop.answer(relay.matter.request, relay.flow, status, sentence)
+        self._transactions.final(relay, data, now_ms)
+        return [Rejected(Reason.TIMED_OUT, name, relay.flow), Send(relay.flow, data)]
+
+    def _malformed(self, request: Message, flow: Flow, problems: list[Problem]) -> list[Output]:
+        """400 when the request holds what an answer needs, else nothing (RFC 3261 8.2.6)."""
+        detail = "; ".join(f"{problem.where}: {problem.what}" for problem in problems) or "to: names nobody"
+        outputs: list[Output] = [Rejected(Reason.MALFORMED, detail, flow)]
+        needed = (sip.FROM, sip.TO, sip.CALL_ID, sip.CSEQ)
+        if request.via is not None and all(name in request for name in needed):
+            outputs.append(Send(flow, self._hop.answer(request, flow, 400, "Bad Request")))
+        return outputs
+
+    def _overloaded(self, request: Message, flow: Flow) -> list[Output]:
+        """503 with a Retry-After spread over twice the configured time, so that not all come back at once."""
+        base_s = self._settings.overload_retry_s
+        after_s = base_s + crc32(request.call_id) % (base_s + 1)
+        data = self._hop.answer(request, flow, 503, "Service Unavailable", f"Retry-After: {after_s}")
+        return [Rejected(Reason.OVERLOADED, "all transactions are in use", flow), Send(flow, data)]
+
+
+def _granted(matter: Registering, response: Message) -> tuple[Contact, ...] | None:
+    """The contacts a 2xx grants; None when it says nothing about them.
+
+    A PBX that answers an opening REGISTER without any Contact is taken to have granted what was asked.
+    """
+    contacts = read_contacts(response)
+    if contacts or (contacts is not None and not matter.opening):
+        return tuple([contact for contact in contacts if contact.expires_s])
+    if not matter.opening:
+        return None
+    asked = [contact for contact in matter.contacts if contact.expires_s]
+    if sip.EXPIRES not in response:
+        return tuple(asked)
+    granted_s = read_expires(response)
+    return tuple([Contact(contact.uri, granted_s) for contact in asked if granted_s])
+
+
+def _bindings(
+    granted: tuple[Contact, ...],
+    asked: tuple[Contact, ...],
+    before: tuple[Binding, ...],
+    flow: Flow,
+    now_ms: int,
+) -> tuple[Binding, ...]:
+    """Bindings for the granted contacts: those asked for came by `flow`, others keep the flow they had."""
+    fresh = [contact.uri for contact in asked]
+    flows = {binding.contact: binding.flow for binding in before if binding.contact not in fresh}
+    return tuple(
+        [
+            Binding(uri, flows.get(uri, flow), now_ms + 1000 * expires_s, expires_s)
+            for uri, expires_s in granted
+        ]
+    )
+
+
+def _same(before: tuple[Binding, ...], after: tuple[Binding, ...]) -> bool:
+    """Whether only the ends differ."""
+    return [(one.contact, one.flow, one.granted_s) for one in before] == [
+        (one.contact, one.flow, one.granted_s) for one in after
+    ]

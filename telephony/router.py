@@ -1,0 +1,105 @@
+"""Everything that is not REGISTER: forwarded without state, between the PBX and flows the guard made (16.11).
+
+A destination is the configured PBX or a flow whose token carries our sum: never what a message names.
+"""
+
+from telephony.address import Flow
+from telephony.directory import Directory
+from telephony.emergency import is_emergency
+from telephony.hop import Hop
+from telephony.output import Output, Reason, Rejected, Send
+from telephony.settings import Settings
+from telephony.sip import message as sip
+from telephony.sip.message import Message
+from telephony.sip.validate import check_routing
+from telephony.token import Tokens
+from telephony.verdict import Refused, Verdict
+
+DIALOG_FORMING = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER", b"NOTIFY"))
+
+
+class Router:
+    """The stateless half of the guard of one PBX."""
+
+    def __init__(
+        self, settings: Settings, directory: Directory, verdict: Verdict, tokens: Tokens, hop: Hop
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._verdict = verdict
+        self._tokens = tokens
+        self._hop = hop
+
+    def request(self, request: Message, source: Flow) -> list[Output]:
+        """Forward one request, answer it, or say why it went nowhere; an ACK is never answered."""
+        problems = check_routing(request)
+        if problems:
+            detail = "; ".join(f"{problem.where}: {problem.what}" for problem in problems)
+            return [Rejected(Reason.MALFORMED, detail, source)]
+        if request.method == b"ACK" and self._hop.answered_here(request):
+            return []
+        if self._hop.spent(request):
+            return self._answer(request, source, 483, Reason.TOO_MANY_HOPS, "Too Many Hops")
+        if source == self._settings.pbx:
+            return self._from_pbx(request, source)
+        return self._from_phone(request, source)
+
+    def response(self, response: Message, source: Flow) -> list[Output]:
+        """Send a response back by the flow sealed in our Via, which is taken off."""
+        target = self._hop.way_back(response)
+        if target is None:
+            return [Rejected(Reason.FORGED_VIA, "the top Via is not ours", source)]
+        return [Send(target, response.build(response.without_top(sip.VIA)))]
+
+    def _from_phone(self, request: Message, source: Flow) -> list[Output]:
+        refused = self._may_call(request)
+        if refused is not None:
+            rejected = Rejected(Reason.REFUSED, f"{refused.code}: {refused.sentence}", source)
+            return [rejected, Send(source, self._hop.refusal(request, source, refused))]
+        own = self._hop.own_routes(request)
+        flows = [self._tokens.open(user) for user in own if user]
+        if None in flows:
+            return [
+                Rejected(Reason.FORGED_ROUTE, "a Route with our address and a token we did not make", source)
+            ]
+        target = self._settings.pbx
+        # Two of ours in a row, in a dialog: the PBX did not record-route, the other phone is the next hop.
+        if len(own) > 1 and request.tag(sip.TO) and flows and flows[-1] is not None:
+            target = flows[-1]
+        return [self._forward(request, source, target, source, len(own))]
+
+    def _from_pbx(self, request: Message, source: Flow) -> list[Output]:
+        own = self._hop.own_routes(request)
+        users = [user for user in own if user] or [self._hop.own_user(request.uri) or b""]
+        target = self._tokens.open(users[-1])
+        if target is not None:
+            return [self._forward(request, source, target, target, len(own))]
+        if users[-1]:
+            return [Rejected(Reason.FORGED_ROUTE, "a Route or Path token we did not make", source)]
+        return self._answer(request, source, 404, Reason.NO_ROUTE, "No Route of this guard")
+
+    def _forward(self, request: Message, source: Flow, target: Flow, phone: Flow, own: int) -> Send:
+        hop = self._hop
+        forming = request.method in DIALOG_FORMING and not request.tag(sip.TO)
+        mark = hop.record_route(phone, target) if forming else b""
+        edits = request.without_top(sip.ROUTE, own) if own else {}
+        edits |= hop.forward(request, source, target, mark, sip.RECORD_ROUTE, hop.branch(request, source))
+        return Send(target, request.build(edits))
+
+    def _may_call(self, request: Message) -> Refused | None:
+        """Ask about a call that begins here; emergency calls and everything in a dialog pass."""
+        if request.method != b"INVITE" or request.tag(sip.TO):
+            return None
+        if is_emergency(request.uri, self._settings.emergency):
+            return None
+        caller = request.address(sip.FROM)
+        subject = None if caller is None else self._directory.find(caller.uri)
+        return None if subject is None else self._verdict.may_call(subject.name)
+
+    def _answer(
+        self, request: Message, source: Flow, status: int, reason: Reason, sentence: str
+    ) -> list[Output]:
+        rejected = Rejected(reason, sentence, source)
+        if request.method == b"ACK":
+            return [rejected]
+        return [rejected, Send(source, self._hop.answer(request, source, status, sentence))]

@@ -1,0 +1,140 @@
+"""The grammar of SIP header values as regular expressions assembled from named parts (RFC 3261 section 25).
+
+A value may hold folds (CRLF and a blank): they count as white space. Repetitions are possessive, so that no
+input makes them backtrack for long. Readers answer None for what does not fit.
+"""
+
+import re
+from typing import NamedTuple
+
+TOKEN = rb"[A-Za-z0-9\-.!%*_+`'~]++"
+QUOTED = rb'"(?:[^"\\]|\\.)*+"'
+LWS = rb"[ \t\r\n]*+"
+BLANK = rb"[ \t\r\n]++"
+HOST = rb"(?:\[[0-9A-Fa-f:.]++(?:%25[A-Za-z0-9]++)?+\]|[A-Za-z0-9_][A-Za-z0-9_.\-]*+)"
+PARAM_VALUE = rb"(?:" + QUOTED + rb'|[^ \t\r\n;,"<>]++)'
+PARAMS = rb"(?:" + LWS + rb";" + LWS + TOKEN + rb"(?:" + LWS + rb"=" + LWS + PARAM_VALUE + rb")?+)*+"
+PLAIN_PARAMS = rb"(?:;[A-Za-z0-9\-.!%*_+`'~=:\[\]]++)*+"
+SCHEME = rb"[A-Za-z][A-Za-z0-9+.\-]*+"
+
+_PARAM = re.compile(
+    rb";" + LWS + rb"(" + TOKEN + rb")(?:" + LWS + rb"=" + LWS + rb"(" + PARAM_VALUE + rb"))?+"
+)  # fmt: skip
+_TOKEN = re.compile(TOKEN)
+_PLAIN_ADDRESS = re.compile(
+    rb" ?(?:\"[^\"\\]*+\" ?)?<([Ss][Ii][Pp][Ss]?:[^<>\" \t\r\n]++)>" + b"(" + PLAIN_PARAMS + b")"
+)
+_BRANCH = re.compile(rb";" + LWS + rb"[Bb][Rr][Aa][Nn][Cc][Hh]" + LWS + rb"=" + LWS + rb"([^ \t\r\n;,]++)")
+# What nearly all Vias look like; everything else is read by _VIA.
+_PLAIN_VIA = re.compile(rb" SIP/2\.0/[A-Z]++ ([A-Za-z0-9.\-]++(?::[0-9]{1,5})?+)(" + PLAIN_PARAMS + rb")")
+_VIA = re.compile(
+    LWS + rb"[Ss][Ii][Pp]" + LWS + rb"/" + LWS + rb"2\.0" + LWS + rb"/" + LWS + TOKEN + BLANK
+    + rb"(" + HOST + rb"(?:" + LWS + rb":" + LWS + rb"[0-9]{1,5})?+)(" + PARAMS + rb")" + LWS
+)  # fmt: skip
+_ADDRESS = re.compile(
+    LWS + rb"(?:(?:" + QUOTED + rb"|[^\"<>,;:@]*+)" + LWS + rb"<(" + SCHEME + rb":[^<>\" \t\r\n]++)>"
+    + rb"|(" + SCHEME + rb":[^<>\",;? \t\r\n]++))(" + PARAMS + rb")" + LWS
+)  # fmt: skip
+_ELEMENT = re.compile(rb"(?:" + QUOTED + rb'|<[^<>]*+>|[^",<])++')
+
+SEQUENCE_LIMIT = 2**31
+
+
+class Via(NamedTuple):
+    """One Via element: sent-by as written, branch, raw parameters and where those begin in it (20.42)."""
+
+    sent_by: bytes
+    branch: bytes
+    params: bytes
+    params_at: int
+
+
+class Address(NamedTuple):
+    """One name-addr or addr-spec: its URI and the raw text of its header parameters (RFC 3261 20.10)."""
+
+    uri: bytes
+    params: bytes
+
+
+def read_params(text: bytes) -> dict[bytes, bytes]:
+    """Read `;name=value;flag` into lower-case names; a flag has the value b""; the first of equals wins."""
+    found: dict[bytes, bytes] = {}
+    for name, value in _PARAM.findall(text):
+        found.setdefault(name.lower(), value)
+    return found
+
+
+def is_token(text: bytes) -> bool:
+    """Whether this is one token."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def read_via(value: bytes) -> Via | None:
+    """Read exactly one Via element."""
+    match = _PLAIN_VIA.fullmatch(value) or _VIA.fullmatch(value)
+    if match is None:
+        return None
+    sent_by, params = match.groups()
+    _, found, after = params.partition(b";branch=")
+    if found:
+        branch = after.partition(b";")[0]
+    else:
+        search = _BRANCH.search(params)
+        branch = b"" if search is None else search[1]
+    return Via(sent_by, branch, params, match.start(2))
+
+
+def read_address(value: bytes) -> Address | None:
+    """Read exactly one address: From, To, or one element of Contact, Route, Record-Route, Path."""
+    match = _PLAIN_ADDRESS.fullmatch(value)
+    if match is not None:
+        return Address(match[1], match[2])
+    match = _ADDRESS.fullmatch(value)
+    if match is None:
+        return None
+    bracketed, bare, params = match.groups()
+    return Address(bracketed or bare, params)
+
+
+def read_cseq(value: bytes) -> tuple[int, bytes]:
+    """Read number and method of a CSeq (RFC 3261 20.16); the number is -1 when malformed or too large."""
+    words = value.split()
+    if len(words) != 2 or not words[0].isdigit() or len(words[0]) > 20:
+        return -1, b""
+    number = int(words[0])
+    return (number if number < SEQUENCE_LIMIT else -1), words[1]
+
+
+def split_elements(value: bytes, most: int = 0) -> list[bytes]:
+    """Split at commas outside of quotes and angle brackets; joined by commas it is the same.
+
+    With `most` only so many elements are cut off, the rest is the last one.
+    """
+    if b"," not in value:
+        return [value]
+    elements: list[bytes] = []
+    start = position = 0
+    while position < len(value):
+        match = _ELEMENT.match(value, position)
+        if match is not None:
+            position = match.end()
+        elif value[position : position + 1] == b'"':
+            break  # an unclosed quote takes the rest
+        else:
+            position += value[position : position + 1] != b","
+        if value[position : position + 1] == b",":
+            elements.append(value[start:position])
+            start = position = position + 1
+            if len(elements) == most:
+                break
+    elements.append(value[start:])
+    return elements
+
+
+def read_number(value: bytes, limit: int) -> int | None:
+    """Read 1 to 10 digits (blanks around them) whose value is below `limit`."""
+    digits = value.strip(b" \t\r\n")
+    if not digits.isdigit() or len(digits) > 10:
+        return None
+    number = int(digits)
+    return number if number < limit else None

@@ -1,0 +1,231 @@
+"""A lazy scanner over the bytes of one SIP message, with an edit list.
+
+`scan` cuts the head into header lines and indexes those the guard looks at; values are read on demand. What
+is not edited is forwarded byte for byte: header order, spelling, compact forms, folds and unknown headers.
+"""
+
+import re
+from collections.abc import KeysView
+
+from telephony.sip import grammar
+from telephony.sip.grammar import Address, Via
+
+SIZE_LIMIT = 65_535
+
+VIA = b"via"
+MAX_FORWARDS = b"max-forwards"
+FROM = b"from"
+TO = b"to"
+CALL_ID = b"call-id"
+CSEQ = b"cseq"
+CONTACT = b"contact"
+EXPIRES = b"expires"
+AUTHORIZATION = b"authorization"
+PROXY_AUTHORIZATION = b"proxy-authorization"
+CONTENT_LENGTH = b"content-length"
+ROUTE = b"route"
+RECORD_ROUTE = b"record-route"
+PATH = b"path"
+
+# Method, Request-URI and 0 of a request; two empty strings and the status of a response.
+StartLine = tuple[bytes, bytes, int]
+
+_UNFOLDED_END = re.compile(rb"\r\n(?![ \t])")
+_COMPACT = {VIA: b"v", FROM: b"f", TO: b"t", CALL_ID: b"i", CONTACT: b"m", CONTENT_LENGTH: b"l"}
+_INDEXED = (
+    VIA, MAX_FORWARDS, FROM, TO, CALL_ID, CSEQ, CONTACT, EXPIRES, AUTHORIZATION, PROXY_AUTHORIZATION,
+    CONTENT_LENGTH, ROUTE, RECORD_ROUTE, PATH,
+)  # fmt: skip
+# Spellings seen most, so that most lines need one look-up; b"" marks a header that is not indexed.
+_SPELLINGS = {name: name for name in _INDEXED}
+_SPELLINGS |= {compact: name for name, compact in _COMPACT.items()}
+_SPELLINGS |= {name.title(): name for name in _INDEXED} | {b"Call-ID": CALL_ID, b"CSeq": CSEQ}
+_SPELLINGS |= dict.fromkeys(
+    (b"User-Agent", b"Allow", b"Supported", b"Server", b"Content-Type", b"Date", b"Require", b"Event"), b""
+)
+_BLANKS = b" \t\r\n"
+
+
+class Message:
+    """One request (`method`, `uri`) or response (`status`); `cseq_number` is -1 when CSeq is malformed.
+
+    Values are named by the lower-case long header name. Edits are a mapping from line number to new text
+    (b"" takes the line out; several lines are joined by CRLF); they leave the message itself as it was.
+    """
+
+    __slots__ = (
+        "_addresses", "_numbers", "_repeats", "_tail", "_values", "cseq_method", "cseq_number", "lines",
+        "method", "sound", "status", "uri", "via",
+    )  # fmt: skip
+
+    def __init__(self, start: StartLine, lines: list[bytes], tail: bytes) -> None:
+        self.method, self.uri, self.status = start
+        self.lines = lines
+        self._tail = tail
+        self._numbers: dict[bytes, int] = {}
+        self._values: dict[bytes, bytes] = {}
+        self._repeats: list[tuple[bytes, int]] = []
+        self._addresses: dict[bytes, Address | None] = {}
+        self.sound = True
+        self._index_headers()
+        self.via: Via | None = self._read_top_via()
+        self.cseq_number, self.cseq_method = grammar.read_cseq(self._values.get(CSEQ, b""))
+
+    def _index_headers(self) -> None:
+        numbers, values, spellings = self._numbers, self._values, _SPELLINGS
+        for number, line in enumerate(self.lines):
+            spelled, colon, value = line.partition(b":")
+            name = spellings.get(spelled)
+            if name is None and number:
+                name = self._read_name(spelled, colon)
+            if name:
+                if name in numbers:
+                    self._repeats.append((name, number))
+                else:
+                    numbers[name] = number
+                    values[name] = value
+
+    def _read_name(self, spelled: bytes, colon: bytes) -> bytes:
+        """A header name in an unusual spelling; what is no header name makes the message unsound."""
+        spelled = spelled.rstrip(b" \t")
+        if not colon or not grammar.is_token(spelled):
+            self.sound = False
+        return _SPELLINGS.get(spelled.lower(), b"")
+
+    def _read_top_via(self) -> Via | None:
+        value = self._values.get(VIA, b"")
+        if b"," in value:
+            value = grammar.split_elements(value, 1)[0]
+        return grammar.read_via(value)
+
+    @property
+    def is_request(self) -> bool:
+        """Whether this is a request."""
+        return not self.status
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._numbers
+
+    @property
+    def repeated(self) -> list[bytes]:
+        """The indexed headers that stand on more than one line, once for each further line."""
+        return [name for name, _ in self._repeats] if self._repeats else []
+
+    @property
+    def names(self) -> KeysView[bytes]:
+        """The indexed headers it has."""
+        return self._numbers.keys()
+
+    def line(self, name: bytes) -> int | None:
+        """The number of the first line of a header."""
+        return self._numbers.get(name)
+
+    def line_numbers(self, name: bytes) -> list[int]:
+        """The numbers of all lines of a header, in order."""
+        first = self._numbers.get(name)
+        if first is None:
+            return []
+        return [first] + [number for other, number in self._repeats if other == name]
+
+    def value(self, name: bytes) -> bytes:
+        """The raw value of the first line of a header; b"" when there is none."""
+        return self._values.get(name, b"")
+
+    def elements(self, name: bytes) -> list[bytes]:
+        """The raw elements of a comma-separated header over all its lines."""
+        if not self._repeats:
+            return grammar.split_elements(self._values[name]) if name in self._values else []
+        found: list[bytes] = []
+        for number in self.line_numbers(name):
+            found += grammar.split_elements(self.lines[number].partition(b":")[2])
+        return found
+
+    def address(self, name: bytes) -> Address | None:
+        """The single address of From or To."""
+        if name not in self._addresses:
+            self._addresses[name] = grammar.read_address(self.value(name))
+        return self._addresses[name]
+
+    def tag(self, name: bytes) -> bytes:
+        """The tag of From or To; b"" when there is none."""
+        address = self.address(name)
+        return b"" if address is None else grammar.read_params(address.params).get(b"tag", b"")
+
+    @property
+    def call_id(self) -> bytes:
+        """The Call-ID without blanks around it."""
+        return self.value(CALL_ID).strip(_BLANKS)
+
+    @property
+    def authorized(self) -> bool:
+        """Whether the request carries credentials."""
+        return AUTHORIZATION in self._numbers or PROXY_AUTHORIZATION in self._numbers
+
+    @property
+    def body(self) -> bytes:
+        """The bytes after the empty line."""
+        return self._tail[4:]
+
+    def cut_body(self) -> bool:
+        """Cut the body to Content-Length; False when there is less (RFC 3261 18.3)."""
+        if CONTENT_LENGTH not in self._numbers:
+            return True
+        length = grammar.read_number(self.value(CONTENT_LENGTH), SIZE_LIMIT)
+        if length is None:
+            return False
+        if length != len(self._tail) - 4:
+            self._tail = self._tail[: 4 + length]
+        return length == len(self._tail) - 4
+
+    def build(self, edits: dict[int, bytes]) -> bytes:
+        """The bytes of the message with these lines changed and all others as they came."""
+        lines = self.lines.copy()
+        for number, text in edits.items():
+            lines[number] = text
+        head = b"\r\n".join(filter(None, lines) if b"" in edits.values() else lines)
+        return head + self._tail
+
+    def without_top(self, name: bytes, count: int = 1) -> dict[int, bytes]:
+        """The edits that take the first `count` elements out of a comma-separated header."""
+        edits: dict[int, bytes] = {}
+        for number in self.line_numbers(name):
+            if not count:
+                break
+            spelled, _, value = self.lines[number].partition(b":")
+            elements = grammar.split_elements(value, count)
+            kept = b"".join(elements[count:])
+            edits[number] = spelled + b":" + kept if kept else b""
+            count -= min(count, len(elements))
+        return edits
+
+
+def scan(data: bytes) -> Message | None:
+    """Read one datagram or framed message; None when it is no SIP message or shorter than it says.
+
+    What follows a body of Content-Length bytes is cut off (RFC 3261 18.3): it must not pass as a message.
+    """
+    if data[:1] == b"\r":
+        data = data.lstrip(b"\r\n")
+    end = data.find(b"\r\n\r\n")
+    if end <= 0 or len(data) > SIZE_LIMIT:
+        return None
+    lines = data[:end].split(b"\r\n")
+    start = _read_start_line(lines[0])
+    if start is None:
+        return None
+    message = Message(start, lines, data[end:])
+    if not message.sound:  # perhaps it is only folded
+        message = Message(start, _UNFOLDED_END.split(data[:end]), data[end:])
+    return message if message.cut_body() else None
+
+
+def _read_start_line(line: bytes) -> StartLine | None:
+    words = line.split(b" ", 2)
+    if len(words) != 3:
+        return None
+    first, second, third = words
+    if third == b"SIP/2.0":
+        return (first, second, 0) if first and second else None
+    if first == b"SIP/2.0" and len(second) == 3 and second.isdigit() and b"100" <= second < b"700":
+        return b"", b"", int(second)
+    return None

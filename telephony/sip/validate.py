@@ -1,0 +1,82 @@
+"""The strict reading of a message: what is wrong with it, as values (RFC 3261 sections 7, 10, 20; RFC 4475).
+
+`validate` is applied to REGISTER; for other requests `check_routing` looks only at what routing depends on.
+"""
+
+import re
+from typing import NamedTuple
+
+from telephony.sip import grammar
+from telephony.sip import message as sip
+from telephony.sip.contact import STAR, Contact, read_expires
+from telephony.sip.message import Message
+
+_REQUEST_URI = re.compile(grammar.SCHEME + rb":[^<>\" \t\r\n]++")
+_FOLD = re.compile(rb"\r\n(?=[ \t])")
+_CALL_ID = re.compile(rb"[^\x00-\x20\x7f,;]++")
+_MANDATORY = frozenset((sip.VIA, sip.FROM, sip.TO, sip.CALL_ID, sip.CSEQ))
+_ADDRESSES = (sip.ROUTE, sip.PATH, sip.RECORD_ROUTE)
+_SINGLE = frozenset(
+    (sip.FROM, sip.TO, sip.CALL_ID, sip.CSEQ, sip.MAX_FORWARDS, sip.EXPIRES, sip.CONTENT_LENGTH)
+)
+_NUMBERS = ((sip.MAX_FORWARDS, 256), (sip.EXPIRES, 2**32))
+
+
+class Problem(NamedTuple):
+    """One thing wrong with a message: the header or part, and what it is."""
+
+    where: str
+    what: str
+
+
+def validate(request: Message) -> list[Problem]:
+    """Everything wrong with a request, read strictly; an empty list when nothing is."""
+    found = check_routing(request)
+    if not request.sound or not _is_clean(request.lines):
+        found.append(Problem("head", "a line that is no header"))
+    if not request.names >= _MANDATORY:
+        found += [Problem(name.decode(), "missing") for name in sorted(_MANDATORY - request.names)]
+    found += [Problem(name.decode(), "malformed") for name in (sip.FROM, sip.TO) if not request.address(name)]
+    if not all(map(grammar.read_via, request.elements(sip.VIA))):
+        found.append(Problem("via", "malformed"))
+    for name in _ADDRESSES:
+        if name in request and not all(map(grammar.read_address, request.elements(name))):
+            found.append(Problem(name.decode(), "malformed"))
+    return found
+
+
+def check_routing(request: Message) -> list[Problem]:
+    """What is wrong with the parts that routing reads: request line, top Via, CSeq, Call-ID, numbers."""
+    found: list[Problem] = []
+    if not grammar.is_token(request.method) or not _REQUEST_URI.fullmatch(request.uri):
+        found.append(Problem("request line", "malformed"))
+    if request.via is None:
+        found.append(Problem("via", "malformed"))
+    if request.cseq_number < 0 or request.cseq_method != request.method:
+        found.append(Problem("cseq", "malformed, or of another method"))
+    if not _CALL_ID.fullmatch(request.call_id):
+        found.append(Problem("call-id", "malformed"))
+    for name, limit in _NUMBERS:
+        if name in request and grammar.read_number(request.value(name), limit) is None:
+            found.append(Problem(name.decode(), "not a number in its range"))
+    if request.repeated:
+        found += [Problem(name.decode(), "repeated") for name in request.repeated if name in _SINGLE]
+    return found
+
+
+def _is_clean(lines: list[bytes]) -> bool:
+    """Whether the head holds no NUL, and CR and LF only as line ends and folds: others may split there."""
+    head = b"".join(lines)
+    if b"\r" in head or b"\n" in head:
+        head = _FOLD.sub(b"", head)
+    return not (b"\r" in head or b"\n" in head or b"\0" in head)
+
+
+def check_contacts(request: Message, contacts: tuple[Contact, ...] | None) -> list[Problem]:
+    """What is wrong with the contacts of a REGISTER; `*` stands alone and only with Expires: 0 (10.2.2)."""
+    if contacts is None:
+        return [Problem("contact", "malformed")]
+    starred = any(contact.uri == STAR for contact in contacts)
+    if starred and (len(contacts) > 1 or sip.EXPIRES not in request or read_expires(request) != 0):
+        return [Problem("contact", "* needs Expires: 0 and no other contact")]
+    return []

@@ -1,0 +1,263 @@
+"""The guard against a dict model: integer time, a rule that jumps exactly to the next timer, a lossy PBX.
+
+The verdict counts units and asserts by itself that each reservation ends exactly once.
+"""
+
+from dataclasses import dataclass
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from telephony.address import Flow
+from telephony.output import Output, Record, Send
+from telephony.verdict import Admitted
+from tests.telephony.scene import NO_UNIT, PBX, Scene, answer, register, status
+
+USERS = ("201", "anna", "202", "203")  # the first two are one object
+NAMES = {"201": "anna", "anna": "anna", "202": "202", "203": "203"}
+DEVICES = ("a", "b")
+GIVE_UP_MS = 32_000
+
+
+@dataclass
+class Asked:
+    """A REGISTER on its way: what the model expects of it."""
+
+    user: str
+    device: str
+    data: bytes
+    flow: Flow
+    expires: int
+    ended_ms: int = 0
+    forwarded: bytes = b""
+    final: bytes = b""
+
+
+class GuardMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cseq = 0
+        self.asked: list[Asked] = []
+        # user -> device -> end in ms; the model of what the PBX and the guard hold
+        self.bound: dict[str, dict[str, int]] = {}
+
+    @initialize(units=st.integers(0, 2), waits=st.booleans())
+    def begin(self, units: int, waits: bool) -> None:
+        self.scene = Scene(units=units, waits=waits)
+        self.waits = waits
+
+    # What the model knows
+
+    def held(self, name: str) -> bool:
+        return any(ends for user, ends in self.bound.items() if NAMES[user] == name)
+
+    def pending(self) -> list[Asked]:
+        return [asked for asked in self.asked if asked.forwarded and not asked.final]
+
+    def waiting(self) -> list[Asked]:
+        return [asked for asked in self.asked if not asked.forwarded and not asked.final]
+
+    def take_in(self, outputs: list[Output]) -> None:
+        """Follow the outputs: which requests were forwarded, which ended, what was recorded."""
+        for output in outputs:
+            if isinstance(output, Record):
+                ends = {self.device_of(b.contact): b.expires_ms for b in output.bindings}
+                user = output.aor.partition("@")[0]
+                assert ends == self.bound.get(user, {}), "a record tells what the model holds"
+            elif isinstance(output, Send):
+                self.follow(output)
+
+    def follow(self, send: Send) -> None:
+        for asked in self.asked:
+            if f"branch=z9hG4bK-{self.branch(asked)}".encode() not in send.data:
+                continue
+            if send.flow == PBX:
+                assert asked.forwarded in (b"", send.data), "a repeat has the same bytes"
+                asked.forwarded = send.data
+            elif status(send.data) >= 200:
+                assert asked.final in (b"", send.data)
+                asked.final = send.data
+                asked.ended_ms = asked.ended_ms or self.scene.now
+
+    def branch(self, asked: Asked) -> str:
+        return asked.data.split(b"branch=z9hG4bK-")[1].split(b"\r\n")[0].decode()
+
+    def device_of(self, contact: str) -> str:
+        return contact.rpartition(".")[2]
+
+    def expire_model(self) -> None:
+        now = self.scene.now
+        for user, ends in list(self.bound.items()):
+            self.bound[user] = {device: end for device, end in ends.items() if end > now}
+
+    # What happens
+
+    @rule(
+        user=st.sampled_from(USERS),
+        device=st.sampled_from(DEVICES),
+        expires=st.sampled_from([0, 2, 2, 60]),
+        authorized=st.booleans(),
+    )
+    def ask(self, user: str, device: str, expires: int, authorized: bool) -> None:
+        self.cseq += 1
+        data = register(
+            user,
+            cseq=self.cseq,
+            contact=f"<sip:{user}@host.{device}>",
+            expires=expires,
+            authorized=authorized,
+            branch=f"z9hG4bK-{user}-{self.cseq}.",
+        )
+        flow = Flow(0, f"198.51.100.{1 + DEVICES.index(device)}", 1000 + USERS.index(user))
+        self.expire_model()
+        name = NAMES[user]
+        held = self.held(name)
+        reserving = name in self.scene.verdict.reserved
+        asks = bool(expires) and authorized and not held and not reserving
+        before = len(self.scene.verdict.calls)
+        asked = Asked(user, device, data, flow, expires)
+        self.asked.append(asked)
+        was_waiting = [other for other in self.waiting()[:-1] if NAMES[other.user] == name]
+        self.take_in(self.scene.receive(data, flow))
+        decided = [call for call in self.scene.verdict.calls[before:] if call.startswith("decide")]
+        assert len(decided) == (asks and not was_waiting)
+        if not asks:
+            assert asked.forwarded, "what opens nothing is forwarded at once"
+
+    @precondition(lambda self: any(asked.forwarded for asked in self.asked))
+    @rule(
+        data=st.data(),
+        code=st.sampled_from([100, 200, 200, 200, 401, 403, 503]),
+        seconds=st.sampled_from([1, 2, 60]),
+    )
+    def pbx_answers(self, data: st.DataObject, code: int, seconds: int) -> None:
+        asked = data.draw(st.sampled_from([asked for asked in self.asked if asked.forwarded][-4:]))
+        self.expire_model()
+        if self.forgotten(asked):
+            return
+        counts = not asked.final or status(asked.final) == 408
+        contacts = self.bound.setdefault(asked.user, {})
+        if code == 200 and counts:
+            if asked.expires:
+                contacts[asked.device] = self.scene.now + 1000 * seconds
+            else:
+                contacts.pop(asked.device, None)
+        granted = [
+            f"Contact: <sip:{asked.user}@host.{device}>;expires={self.left(end)}"
+            for device, end in contacts.items()
+        ]
+        if code == 200 and counts:
+            # The PBX speaks whole seconds: the model holds what it said.
+            now = self.scene.now
+            self.bound[asked.user] = {device: now + 1000 * self.left(end) for device, end in contacts.items()}
+        self.take_in(self.scene.from_pbx(answer(asked.forwarded, code, *granted)))
+        if code >= 200:
+            assert asked.final
+
+    def forgotten(self, asked: Asked) -> bool:
+        """Whether Timer J has ended the transaction."""
+        return bool(asked.final) and self.scene.now >= asked.ended_ms + GIVE_UP_MS
+
+    def left(self, end: int) -> int:
+        return -((self.scene.now - end) // 1000)
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data())
+    def phone_repeats(self, data: st.DataObject) -> None:
+        asked = data.draw(st.sampled_from(self.asked[-4:]))
+        self.expire_model()
+        if self.forgotten(asked):
+            return
+        before = list(self.scene.verdict.calls)
+        outputs = self.scene.receive(asked.data, asked.flow)
+        self.take_in(outputs)
+        sent = [output for output in outputs if isinstance(output, Send)]
+        assert sent == ([Send(asked.flow, asked.final)] if asked.final else [])
+        assert [call for call in self.scene.verdict.calls[len(before) :] if call.startswith("decide")] == []
+
+    @precondition(lambda self: self.scene.verdict.waiting)
+    @rule(data=st.data(), unit=st.booleans())
+    def master_answers(self, data: st.DataObject, unit: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.scene.verdict.waiting)))
+        self.expire_model()
+        verdict = self.scene.verdict
+        verdict.waiting.discard(name)
+        waited = [asked for asked in self.waiting() if NAMES[asked.user] == name]
+        assert waited, "the verdict keeps nobody waiting for nothing"
+        if unit:
+            verdict.units += 1
+            verdict.reserved.add(name)
+            self.take_in(self.scene.guard.settle(name, Admitted(reserved=True), self.scene.now))
+            assert all(asked.forwarded for asked in waited)
+        else:
+            self.take_in(self.scene.guard.settle(name, NO_UNIT, self.scene.now))
+            assert all(status(asked.final) == 403 for asked in waited)
+
+    @precondition(lambda self: self.scene.guard.next_timer() is not None)
+    @rule()
+    def jump_to_next_timer(self) -> None:
+        due = self.scene.guard.next_timer()
+        assert due is not None
+        self.pass_until(due)
+
+    @precondition(lambda self: any(self.bound.values()))
+    @rule(before=st.sampled_from([0, 0, 1]))
+    def jump_to_next_expiry(self, before: int) -> None:
+        end = min(end for ends in self.bound.values() for end in ends.values()) - before
+        self.pass_until(end)
+
+    @rule(ms=st.integers(1, 3_000))
+    def wait(self, ms: int) -> None:
+        self.pass_until(self.scene.now + ms)
+
+    def pass_until(self, now_ms: int) -> None:
+        self.scene.now = max(self.scene.now, now_ms)
+        self.expire_model()
+        self.take_in(self.scene.at(self.scene.now))
+
+    # What always holds, once everything due is done
+
+    @invariant()
+    def bindings_are_those_of_the_model(self) -> None:
+        if not hasattr(self, "scene"):
+            return
+        self.expire_model()
+        found = {
+            registration.aor.partition("@")[0]: {
+                self.device_of(binding.contact): binding.expires_ms for binding in registration.bindings
+            }
+            for registration in self.scene.guard.snapshot()
+        }
+        live = {
+            user: {device: end for device, end in ends.items() if end > self.scene.now}
+            for user, ends in found.items()
+        }
+        assert {u: e for u, e in live.items() if e} == {u: e for u, e in self.bound.items() if e}
+
+    @invariant()
+    def units_follow_the_bindings(self) -> None:
+        if not hasattr(self, "scene"):
+            return
+        verdict = self.scene.verdict
+        self.take_in(self.scene.at(self.scene.now))
+        assert verdict.held | verdict.surplus == {name for name in NAMES.values() if self.held(name)}
+        assert len(verdict.reserved) + len(verdict.held) <= verdict.units
+        assert verdict.reserved <= {NAMES[asked.user] for asked in self.pending()}
+        assert verdict.waiting <= {NAMES[asked.user] for asked in self.waiting()}
+
+    @invariant()
+    def the_next_timer_is_never_late(self) -> None:
+        if not hasattr(self, "scene"):
+            return
+        ends = [end for ends in self.bound.values() for end in ends.values()]
+        due = self.scene.guard.next_timer()
+        if ends:
+            assert due is not None
+            assert self.scene.now < due <= min(ends)
+        if self.pending() or self.waiting():
+            assert due is not None
+
+
+GuardMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestGuard = GuardMachine.TestCase
