@@ -220,3 +220,22 @@ def hint(code: Code) -> str:
 def status(code: Code) -> int:
     """The HTTP status that carries this code."""
     return TABLE[code].status
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A "no" as a value: the code, what was found, and what would help where the table is too general."""
+
+    code: Code
+    detail: str = ""
+    advice: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The sentence for people, with the detail where there is one."""
+        return f"{sentence(self.code)}: {self.detail}" if self.detail else sentence(self.code)
+
+    @property
+    def hint(self) -> str:
+        """What would help."""
+        return self.advice or hint(self.code)

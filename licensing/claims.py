@@ -1,0 +1,163 @@
+"""Who holds and who needs units of a pool: what recall, denial, wake and the short pool are decided from."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from licensing.demand import PoolKey
+from licensing.state import NO_SHARE, Share, State
+from licensing.wire import ClassDemand
+
+Demands = Mapping[str, Mapping[str, ClassDemand]]
+"""What each agent last said, by agent and class; an agent not heard since the start is not in it."""
+
+_NOTHING = ClassDemand(used=0, want=0)
+_NO_SHARES: Mapping[str, Share] = {}
+
+
+class Claim(NamedTuple):
+    """One agent's class at one pool, in units of that pool.
+
+    `held` on record, `idle` of them nobody needs, `unmet` needed but not on record, `used` by objects;
+    `spare` what the agent would like to keep idle. A silent agent asks for nothing.
+    """
+
+    agent: str
+    class_: str
+    software: int
+    share: Share
+    held: int
+    idle: int
+    unmet: int
+    used: int
+    spare: int
+    silent: bool
+
+
+def need(demand: ClassDemand) -> int:
+    """Units that objects need now: what is wanted without lingering and spare."""
+    return demand.want - demand.idle
+
+
+def spare(demand: ClassDemand) -> int:
+    """The spare an agent keeps by default: max(2, 5 % of used, rounded up)."""
+    return 2 if demand.used <= 40 else -(-demand.used // 20)
+
+
+class Sums(NamedTuple):
+    """Claims on a pool added up; `returning` are the idle units of agents that answer."""
+
+    held: int
+    idle: int
+    returning: int
+    unmet: int
+    spares: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The claims on every pool at one moment, counted for a pool when it is first asked for."""
+
+    state: State
+    demands: Demands
+    silent: Set[str]
+    _by_pool: dict[PoolKey, Sequence[Claim]] = field(default_factory=dict)
+    _sums: dict[tuple[PoolKey, int], Sums] = field(default_factory=dict)
+
+    def at(self, key: PoolKey) -> Sequence[Claim]:
+        """Everyone who holds units of this pool, and who may draw from it if anything is installed."""
+        found = self._by_pool.get(key)
+        if found is None:
+            names = dict.fromkeys(self.state.lent.get(key, ()))
+            if key in self.state.pools:
+                names |= dict.fromkeys(self.demands)
+            found = self._by_pool[key] = [claim for name in names for claim in self._of(name, key)]
+        return found
+
+    def sums(self, key: PoolKey, step: int) -> Sums:
+        """The claims of those whose software is `step` or newer, added up."""
+        found = self._sums.get((key, step))
+        if found is None:
+            held = idle = returning = unmet = spares = 0
+            for claim in self.at(key):
+                if claim.software >= step:
+                    held += claim.held
+                    idle += claim.idle
+                    returning += 0 if claim.silent else claim.idle
+                    unmet += claim.unmet
+                    spares += claim.spare
+            found = self._sums[key, step] = Sums(held, idle, returning, unmet, spares)
+        return found
+
+    def steps(self, key: PoolKey, software: int) -> Iterator[tuple[int, Sums]]:
+        """What each version step up to this software offers, and the claims on it."""
+        for step, units in self.state.pool(key).steps:
+            if step <= software:
+                yield units, self.sums(key, step)
+
+    def obtainable(self, key: PoolKey, software: int) -> int:
+        """Units free now or once all idle ones of agents that answer have come back."""
+        return min(units - sums.held + sums.returning for units, sums in self.steps(key, software))
+
+    def is_short(self, key: PoolKey, software: int) -> bool:
+        """Whether the pool cannot give everyone what is needed and the default spare on top.
+
+        Measured by the spare that each would like, not by the one it keeps, so that obeying does not end it.
+        """
+        margin = min(units - sums.held + sums.idle - sums.unmet for units, sums in self.steps(key, software))
+        return margin < self.sums(key, 0).spares
+
+    def after(self, state: State, agent: str) -> "Claims":
+        """These claims when only this agent's record has changed since."""
+        changed = Claims(state, self.demands, self.silent)
+        for key, found in self._by_pool.items():
+            others = [claim for claim in found if claim.agent != agent]
+            changed._by_pool[key] = [*others, *changed._of(agent, key)]
+        return changed
+
+    def _of(self, agent: str, key: PoolKey) -> Iterator[Claim]:
+        state = self.state
+        shares = state.shares.get(agent, _NO_SHARES)
+        heard = self.demands.get(agent)
+        silent = agent in self.silent
+        asks = not silent and may_grow(state, agent)
+        for class_ in _named(shares, heard):
+            share = shares.get(class_, NO_SHARE)
+            held = share.drawn.get(key, 0)
+            reaches = any(key in slot for slot in state.bundle(agent, class_) or ())
+            if not held and not reaches:
+                continue
+            demand = _told(heard, class_, share)
+            missing = demand.want - demand.idle - share.granted
+            yield Claim(
+                agent,
+                class_,
+                state.software_of(agent),
+                share,
+                held,
+                min(held, -missing) if missing < 0 else 0,
+                missing if missing > 0 and reaches and asks else 0,
+                min(held, demand.used),
+                spare(demand) if reaches else 0,
+                silent,
+            )
+
+
+def _named(shares: Mapping[str, Share], heard: Mapping[str, ClassDemand] | None) -> Iterable[str]:
+    if not heard:
+        return shares
+    return heard if shares.keys() <= heard.keys() else {**shares, **heard}
+
+
+def _told(heard: Mapping[str, ClassDemand] | None, class_: str, share: Share) -> ClassDemand:
+    """What the agent said of a class; before it has said anything it needs all that it has."""
+    if heard is None:
+        return ClassDemand(used=share.granted, want=share.granted)
+    return heard.get(class_, _NOTHING)
+
+
+def may_grow(state: State, agent: str) -> bool:
+    """Whether anything new may be lent to this agent at all."""
+    known = state.agents.get(agent)
+    good = known is not None and not known.revoked and known.standing in ("good", "alert")
+    return good and not state.recovering

@@ -1,0 +1,180 @@
+"""The state of one installation's ledger: what is owned, who is enrolled, what is lent to whom.
+
+A State is a value: events make a new one. Beside what the events say it carries what follows from them
+(pools, local places, lent units per pool), so that a decision reads and never adds up.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from licensing.demand import CLASSES, PoolKey, allowed, slots
+from licensing.entitlement import Entitlement
+from licensing.installation import MASTER, Pbx, Settings
+from licensing.pool import Pool, empty_pool, master_name, stock
+from licensing.rules import local_places
+
+Standing = Literal["good", "alert", "frozen", "quarantined"]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An enrolled agent; `public_key` base64, `software` as it last reported, or None."""
+
+    name: str
+    public_key: str
+    epoch: int
+    software: int | None = None
+    revoked: bool = False
+    standing: Standing = "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The units of one class on record for one agent.
+
+    `drawn` says from which pools, `layers` when they were lent: (ledger position, units), oldest first.
+    """
+
+    granted: int = 0
+    max_software: int = 0
+    drawn: Mapping[PoolKey, int] = field(default_factory=dict)
+    layers: tuple[tuple[int, int], ...] = ()
+
+    def changed(
+        self, granted: int, max_software: int, drawn: Mapping[PoolKey, int], position: int
+    ) -> "Share":
+        """This share after a decision at this ledger position; the newest units leave first (L.r31)."""
+        layers = self.layers
+        if granted > self.granted:
+            layers = (*layers, (position, granted - self.granted))
+        falling = self.granted - granted
+        while falling > 0:
+            at, units = layers[-1]
+            layers = layers[:-1] if units <= falling else (*layers[:-1], (at, units - falling))
+            falling -= min(units, falling)
+        return Share(granted, max_software, drawn, layers)
+
+
+NO_SHARE = Share()
+Shares = Mapping[str, Mapping[str, Share]]
+Lent = Mapping[PoolKey, Mapping[str, int]]
+Bundle = tuple[tuple[PoolKey, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything the ledger says, after `position` events.
+
+    `waiting` are the agents that a recovery still waits for, `heard` those that said hello in it,
+    `released` those that an operator released in it; nothing new is lent while anyone is waited for.
+    `roster_complete` is False while a store made anew has learned no roster; an agent not in it may exist.
+    `licences_lost` says that a store made anew has not seen an installation yet, so it recalls nothing.
+    """
+
+    position: int = 0
+    instance: str = ""
+    term: int = 0
+    settings: Settings = field(default_factory=Settings)
+    pbxs: Mapping[str, Pbx] = field(default_factory=dict)
+    policies: Mapping[str, str] = field(default_factory=dict)
+    entitlements: Mapping[int, Entitlement] = field(default_factory=dict)
+    agents: Mapping[str, Agent] = field(default_factory=dict)
+    roster_version: int = 0
+    roster: Mapping[str, str] = field(default_factory=dict)
+    roster_complete: bool = True
+    shares: Shares = field(default_factory=dict)
+    waiting: frozenset[str] = frozenset()
+    heard: frozenset[str] = frozenset()
+    released: frozenset[str] = frozenset()
+    licences_lost: bool = False
+    # what follows from the above
+    pools: Mapping[PoolKey, Pool] = field(default_factory=dict)
+    local: frozenset[str] = frozenset()
+    lent: Lent = field(default_factory=dict)
+    # answers given before, for as long as nothing changes that they rest on (see `restocked`)
+    _software: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    _bundles: dict[tuple[str, str], Bundle | None] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def recovering(self) -> bool:
+        """Whether some agent has still to say hello before anything new is lent."""
+        return bool(self.waiting)
+
+    @property
+    def master_software(self) -> int:
+        """The software of the master PBX, at which the master's pools are counted."""
+        return self.software_of(master_name(self.pbxs))
+
+    def software_of(self, name: str) -> int:
+        """The release that a PBX runs: as its agent reported, else configured, else the installation's."""
+        software = self._software.get(name)
+        if software is None:
+            software = self._software[name] = self._software_of(name)
+        return software
+
+    def _software_of(self, name: str) -> int:
+        agent = self.agents.get(name)
+        if agent is not None and agent.software is not None:
+            return agent.software
+        pbx = self.pbxs.get(name)
+        if pbx is not None and pbx.software is not None:
+            return pbx.software
+        return self.settings.software
+
+    def place_of(self, name: str) -> str:
+        """Where a PBX draws: at itself in local mode, else at the master (1.2, L.r22, L.r23)."""
+        return name if name in self.local else MASTER
+
+    def bundle(self, name: str, class_: str) -> Bundle | None:
+        """The pools that class draws from at this PBX; None for a class this PBX may not draw."""
+        try:
+            return self._bundles[name, class_]
+        except KeyError:
+            bundle = self._bundles[name, class_] = self._bundle(name, class_)
+            return bundle
+
+    def _bundle(self, name: str, class_: str) -> Bundle | None:
+        pbx = self.pbxs.get(name)
+        demand = CLASSES.get(class_)
+        if pbx is None or demand is None or not allowed(demand, pbx):
+            return None
+        place = self.place_of(name)
+        ipva_place = name if self.settings.ipva_binding == "consumer" else place
+        return slots(class_, place, name, ipva_place)
+
+    def pool(self, key: PoolKey) -> Pool:
+        """The pool of this key, an empty one where nothing is installed."""
+        return self.pools.get(key) or empty_pool(key)
+
+    def share(self, agent: str, class_: str) -> Share:
+        """What is on record for this agent and class."""
+        return self.shares.get(agent, {}).get(class_, NO_SHARE)
+
+    def lent_from(self, key: PoolKey) -> int:
+        """Units of a pool on record as lent."""
+        return sum(self.lent.get(key, {}).values())
+
+    def holds_share(self, agent: str) -> bool:
+        """Whether anything is on record for this agent."""
+        return any(share.granted for share in self.shares.get(agent, {}).values())
+
+    def restocked(self) -> "State":
+        """This state with its pools and local places counted anew."""
+        rows = self.entitlements.values()
+        state = replace(self, local=local_places(rows), _software={}, _bundles={})
+        return replace(state, pools=stock(rows, self.pbxs, self.settings, state.master_software))
+
+    def with_share(self, agent: str, class_: str, share: Share) -> "State":
+        """This state with another share on record; the lent units of its pools follow."""
+        old = self.share(agent, class_)
+        lent = dict(self.lent)
+        for key in {*old.drawn, *share.drawn}:
+            difference = share.drawn.get(key, 0) - old.drawn.get(key, 0)
+            if difference:
+                holders = dict(lent.get(key, {}))
+                holders[agent] = holders.get(agent, 0) + difference
+                lent[key] = {name: units for name, units in holders.items() if units}
+        classes = {**self.shares.get(agent, {}), class_: share}
+        kept = {name: kept for name, kept in classes.items() if kept.granted}
+        return replace(self, shares={**self.shares, agent: kept}, lent=lent)

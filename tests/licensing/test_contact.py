@@ -1,0 +1,153 @@
+"""What a message is before anything is decided: a repeat, an old one, a copy, or news to this store."""
+
+import pytest
+
+from licensing import administration
+from licensing.codes import Code
+from licensing.contact import ClonePolicy, Contact, Fresh, Rejected, Repeat, confirmed_contact, examine
+from licensing.installation import Pbx, Settings
+from licensing.ledger import replay
+from licensing.state import State
+from licensing.wire import Sync
+from tests.licensing.house import request
+from tests.licensing.peers import Master, Peer
+
+PBXS = (Pbx("hq", role="master"), Pbx("lyon"))
+
+
+def enrolled() -> State:
+    """hq under epoch 2, term 3 of the store "one"; lyon is configured and not enrolled."""
+    master = Master.found(PBXS, Settings())
+    for _ in range(2):
+        master.commit(administration.enrol(master.state, "hq", "key"))
+        master.commit(administration.raise_term(master.state))
+    return master.state
+
+
+STATE = enrolled()
+CONTACT = Contact(
+    epoch=2,
+    seq=7,
+    body_hash="h7",
+    boot="b1",
+    confirmed="n6",
+    issued="n7",
+    retired=("n4", "n5"),
+    boots=("b0", "b1"),
+)
+
+
+def message(**changes: object) -> Sync:
+    given: dict[str, object] = {"agent": "hq", "classes": {}, "seq": 8, "prev": "n7", "epoch": 2, "term": 3}
+    return request(**{**given, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "body", "hello", "expected"),
+    [
+        pytest.param({}, "h8", False, Fresh(), id="next"),
+        pytest.param({"prev": "n6"}, "h8", False, Fresh(), id="the answer was lost"),
+        pytest.param({"seq": 12}, "h8", False, Fresh(), id="content replaced before it was sent"),
+        pytest.param({"term": 2}, "h8", False, Fresh(), id="the master has restarted"),
+        pytest.param({"seq": 7, "prev": "n6"}, "h7", False, Repeat(), id="retry"),
+        pytest.param({"seq": 7, "prev": "n6"}, "h7", True, Repeat(), id="retried hello"),
+        pytest.param({}, "h8", True, Fresh(), id="hello after a restart"),
+        pytest.param({"epoch": 1}, "h8", True, Fresh(), id="hello after a release"),
+        pytest.param({"prev": "lost"}, "h8", True, Fresh(behind=True), id="the store was restored"),
+        pytest.param({"term": 4}, "h8", True, Fresh(behind=True), id="an older term here"),
+        pytest.param({"epoch": 3}, "h8", True, Fresh(behind=True), id="an older epoch here"),
+        pytest.param({"instance": "two"}, "h8", True, Fresh(behind=True), id="another store"),
+    ],
+)
+def test_what_is_answered(changes: dict[str, object], body: str, hello: bool, expected: object) -> None:
+    assert examine(STATE, CONTACT, message(**changes), body, hello=hello) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "body", "hello", "code"),
+    [
+        pytest.param({"agent": "nobody"}, "h", False, Code.UNKNOWN_AGENT, id="unknown agent"),
+        pytest.param({"agent": "nobody"}, "h", True, Code.UNKNOWN_AGENT, id="unknown agent's hello"),
+        pytest.param({"epoch": 1}, "h", False, Code.EPOCH_OLD, id="old epoch"),
+        pytest.param({"epoch": 1, "seq": 7}, "h7", False, Code.EPOCH_OLD, id="old epoch, repeated"),
+        pytest.param({"epoch": 3}, "h", False, Code.HELLO_NEEDED, id="newer epoch"),
+        pytest.param({"instance": "two"}, "h", False, Code.HELLO_NEEDED, id="another store"),
+        pytest.param({"term": 4}, "h", False, Code.HELLO_NEEDED, id="newer term"),
+        pytest.param({"prev": "lost"}, "h", False, Code.HELLO_NEEDED, id="unknown nonce"),
+        pytest.param({"seq": 6, "prev": "n5"}, "h6", False, Code.SEQ_OLD, id="late message"),
+        pytest.param({"seq": 6, "boot": "b0"}, "h6", True, Code.SEQ_OLD, id="late message of a dead process"),
+        pytest.param(
+            {"seq": 7, "prev": "n6"}, "other", False, Code.CLONE_SUSPECTED, id="two bodies, one seq"
+        ),
+        pytest.param({"prev": "n5"}, "h8", False, Code.CLONE_SUSPECTED, id="a nonce confirmed before"),
+    ],
+)
+def test_what_is_refused(changes: dict[str, object], body: str, hello: bool, code: Code) -> None:
+    found = examine(STATE, CONTACT, message(**changes), body, hello=hello)
+    assert isinstance(found, Rejected)
+    assert found.refusal.code is code
+
+
+def test_another_protocol_version() -> None:
+    sync = Sync(**{name: getattr(message(), name) for name in Sync.__struct_fields__} | {"v": 2})
+    found = examine(STATE, CONTACT, sync, "h", hello=False)
+    assert isinstance(found, Rejected)
+    assert found.refusal.code is Code.VERSION_UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("policy", "standing", "next_is"),
+    [("alert", "alert", Fresh), ("freeze", "frozen", Fresh), ("quarantine", "quarantined", Rejected)],
+)
+def test_a_clone_is_marked_once_as_the_policy_says(
+    policy: ClonePolicy, standing: str, next_is: type[object]
+) -> None:
+    copy = message(seq=7, prev="n6")
+    found = examine(STATE, CONTACT, copy, "other", hello=False, clone=policy)
+    assert isinstance(found, Rejected)
+    state = replay(found.events, STATE)
+    assert state.agents["hq"].standing == standing
+    again = examine(state, CONTACT, copy, "other", hello=False, clone=policy)
+    assert isinstance(again, Rejected)
+    assert again.events == ()
+    assert isinstance(examine(state, CONTACT, message(), "h8", hello=False, clone=policy), next_is)
+    confirmed = administration.confirm_site(state, "hq")
+    assert isinstance(confirmed, administration.Change)
+    assert confirmed.state.agents["hq"].standing == "good"
+
+
+def test_a_restored_snapshot_is_frozen_until_an_operator_confirms_it() -> None:
+    first = examine(STATE, CONTACT, message(seq=3, prev="n2", boot="b9"), "x", hello=True)
+    assert isinstance(first, Rejected)
+    assert (first.refusal.code, first.events) == (Code.SEQ_OLD, ())
+    assert first.contact is not None
+    second = examine(STATE, first.contact, message(seq=4, prev="n2", boot="b9"), "y", hello=True)
+    assert isinstance(second, Rejected)
+    state = replay(second.events, STATE)
+    assert state.agents["hq"].standing == "frozen"
+    contact = confirmed_contact(2)
+    assert examine(state, contact, message(seq=5, prev="n2", boot="b9"), "z", hello=True) == Fresh()
+
+
+def test_two_copies_of_one_agent_are_found_at_the_second_message() -> None:
+    master = Master.found(PBXS, Settings())
+    honest, copy = Peer("hq"), Peer("hq")
+    honest.enrol(master)
+    honest.exchange(master, {"seat": (1, 0)})
+    for name in ("epoch", "instance", "term", "seq", "prev", "applied"):
+        setattr(copy, name, getattr(honest, name))
+    assert not isinstance(honest.exchange(master, {"seat": (2, 0)}), Code)
+    assert copy.exchange(master, {"seat": (3, 0)}) is Code.CLONE_SUSPECTED
+    assert master.state.agents["hq"].standing == "alert"
+
+
+def test_after_the_store_was_answered_a_released_site_comes_back_with_nothing() -> None:
+    master = Master.found(PBXS, Settings())
+    peer = Peer("hq")
+    peer.enrol(master)
+    peer.exchange(master, {"seat": (1, 0)})
+    master.commit(administration.release_site(master.state, "hq"))
+    late = peer.sent[-1]
+    assert master.receive(late) is Code.EPOCH_OLD
+    assert peer.exchange(master, {"seat": (1, 0)}) is not Code.EPOCH_OLD
+    assert peer.epoch == master.state.agents["hq"].epoch
