@@ -1,0 +1,138 @@
+"""`doctor`: what a configuration file cannot show, checked one by one with what would help."""
+
+import os
+import shutil
+import sqlite3
+import ssl
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from licence_master.cli.client import ConfigOption
+from licence_master.config import DEFAULT_PATH, MasterConfig
+from licence_master.store import ledger
+from licence_master.store.directory import DataDirectory
+from runtime.cli import Exit, JsonFlag, load_or_fail, print_json, table
+from runtime.signing import KeyFileError, SigningKey
+
+FREE_BYTES = 256 * 1024 * 1024
+EARLIEST_S = 1_767_225_600  # 2026-01-01: a clock before it was never set
+SYNC_PROBES = 20
+SLOW_SYNC_MS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: `ok`, and what was found or what would help."""
+
+    check: str
+    ok: bool
+    text: str
+
+
+def doctor(config: ConfigOption = DEFAULT_PATH, as_json: JsonFlag = False) -> None:
+    """Check keys, certificate, stores, disk, clock and ballast; exit code 1 when something is wrong.
+
+    Example: licence-master doctor
+    """
+    settings = load_or_fail(config, MasterConfig)
+    findings = list(examine(settings))
+    if as_json:
+        print_json([{"check": f.check, "ok": f.ok, "text": f.text} for f in findings])
+    else:
+        table([("ok" if f.ok else "FAIL", f.check, f.text) for f in findings], ("", "CHECK", "FOUND"))
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(Exit.REFUSED)
+
+
+def examine(config: MasterConfig) -> Iterator[Finding]:
+    """All findings."""
+    directory = DataDirectory(config.data)
+    if not directory.root.is_dir():
+        yield Finding("data", False, f"{directory.root} is not there; run licence-master init")
+        return
+    yield _signing_key(directory)
+    yield _certificate(config, directory)
+    for each in config.installations:
+        yield _store(each.name, directory.ledger(each.name))
+    yield _disk(directory.root)
+    yield _sync(directory.root)
+    yield _ballast(directory.ballast)
+    yield _clock()
+    yield _running(directory.admin_socket)
+
+
+def _signing_key(directory: DataDirectory) -> Finding:
+    try:
+        key = SigningKey.load(directory.signing_key)
+    except (OSError, KeyFileError) as error:
+        return Finding("signing key", False, str(error))
+    return Finding("signing key", True, f"{key.key_id}; is there a copy of {directory.keys} elsewhere?")
+
+
+def _certificate(config: MasterConfig, directory: DataDirectory) -> Finding:
+    certificate, key = config.tls.pair or directory.certificate
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+        mode = stat.S_IMODE(key.stat().st_mode)
+    except (OSError, ssl.SSLError) as error:
+        return Finding("certificate", False, f"{certificate}, {key}: {error}")
+    if mode & 0o077:
+        return Finding("certificate", False, f"others may read {key}; chmod 600 {key}")
+    return Finding("certificate", True, str(certificate))
+
+
+def _store(name: str, path: Path) -> Finding:
+    if not path.exists():
+        return Finding(
+            f"store {name}", False, f"{path} is not there; run licence-master init --installation {name}"
+        )
+    try:
+        entries = ledger.read_file(path)
+    except (ledger.ChainBrokenError, sqlite3.Error) as error:
+        return Finding(f"store {name}", False, f"{path}: {error}")
+    return Finding(f"store {name}", True, f"{len(entries)} events, unbroken")
+
+
+def _disk(root: Path) -> Finding:
+    free = shutil.disk_usage(root).free
+    return Finding("disk", free >= FREE_BYTES, f"{free // 1024**2} MiB free at {root}")
+
+
+def _sync(root: Path) -> Finding:
+    """How long a durable write takes, which every answer waits for."""
+    path = root / f".doctor-{os.getpid()}"
+    try:
+        with path.open("wb") as file:
+            begin = time.monotonic()
+            for _ in range(SYNC_PROBES):
+                file.write(b"\0" * 4_096)
+                file.flush()
+                os.fdatasync(file.fileno())
+            each_ms = (time.monotonic() - begin) * 1_000 / SYNC_PROBES
+    except OSError as error:
+        return Finding("sync", False, f"{root}: {error.strerror}")
+    finally:
+        path.unlink(missing_ok=True)
+    return Finding("sync", each_ms < SLOW_SYNC_MS, f"{each_ms:.1f} ms for a durable write")
+
+
+def _ballast(path: Path) -> Finding:
+    if not path.exists():
+        return Finding("ballast", False, f"{path} is gone; free the disk, then run licence-master init")
+    return Finding("ballast", True, f"{path.stat().st_size // 1024**2} MiB to free when the disk is full")
+
+
+def _clock() -> Finding:
+    sane = time.time() > EARLIEST_S
+    return Finding("clock", sane, time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime()))
+
+
+def _running(socket: Path) -> Finding:
+    text = "serving" if socket.exists() else "not serving; start licence-master serve"
+    return Finding("master", socket.exists(), text)

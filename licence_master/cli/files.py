@@ -1,0 +1,122 @@
+"""Commands that work on files: init, serve, check-config, doctor, audit verify."""
+
+import asyncio
+import sqlite3
+from typing import Annotated
+
+import typer
+
+from licence_master.cli.client import ConfigOption, InstallationOption
+from licence_master.config import DEFAULT_PATH, InstallationConfig, MasterConfig
+from licence_master.service.founding import initialise
+from licence_master.store import ledger
+from licence_master.store.directory import DataDirectory
+from runtime import daemon, logs
+from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json
+from runtime.signing import KeyFileError
+from runtime.store import StoreError
+
+LogLevel = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
+
+
+def init(
+    config: ConfigOption = DEFAULT_PATH,
+    installation: InstallationOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make the keys (where there are none) and the store of an installation.
+
+    Example: licence-master init --installation acme
+    """
+    logs.configure("warning")
+    settings = load_or_fail(config, MasterConfig)
+    chosen = pick(settings, installation)
+    try:
+        founded = asyncio.run(initialise(settings, chosen))
+    except (OSError, StoreError, KeyFileError) as error:
+        fail(Exit.REFUSED, str(error))
+    directory = DataDirectory(settings.data)
+    if as_json:
+        files = [str(path) for path in founded.files]
+        store = str(founded.store) if founded.store else None
+        print_json({"made": files, "store": store, "admin_token_file": str(directory.admin_token)})
+        return
+    for path in founded.files:
+        typer.echo(f"made {path}")
+    if founded.store is None:
+        typer.echo(f"{chosen.name}: the store is there already; nothing was changed")
+        return
+    typer.echo(f"made {founded.store}")
+    if directory.signing_key in founded.files:
+        typer.echo(
+            f"\nCopy {directory.keys} to a safe place now; without master.key every agent must join again."
+        )
+    typer.echo("\nNext: licence-master serve, then licence-master invite --pbx NAME for each PBX.")
+
+
+def serve(config: ConfigOption = DEFAULT_PATH, log_level: LogLevel = "info") -> None:
+    """Run the licence master until SIGTERM; SIGHUP reads PBXs and policies again.
+
+    Example: licence-master serve --config /etc/licence-master/master.yaml
+    """
+    logs.configure(log_level)
+    settings = load_or_fail(config, MasterConfig)
+    directory = DataDirectory(settings.data)
+    if not directory.signing_key.exists():
+        fail(Exit.USAGE, f"{directory.signing_key} is not there; run licence-master init first")
+    from licence_master.main import Main  # only here: the web framework takes half a second to import
+
+    main = Main(settings, config)
+    daemon.run(main.run, reload=main.reload)
+
+
+def check_config(config: ConfigOption = DEFAULT_PATH, as_json: JsonFlag = False) -> None:
+    """Check the configuration file; all errors at once.
+
+    Example: licence-master check-config --config master.yaml
+    """
+    settings = load_or_fail(config, MasterConfig)
+    pbxs = sum(len(each.pbxs) for each in settings.installations)
+    if as_json:
+        print_json({"ok": True, "installations": len(settings.installations), "pbxs": pbxs})
+    else:
+        typer.echo(f"{config}: fine; {len(settings.installations)} installation(s), {pbxs} PBX(s)")
+
+
+def verify(
+    config: ConfigOption = DEFAULT_PATH,
+    installation: InstallationOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check the hash chain of the ledger; names the first row that was changed.
+
+    Example: licence-master audit verify --installation acme
+    """
+    settings = load_or_fail(config, MasterConfig)
+    path = DataDirectory(settings.data).ledger(pick(settings, installation).name)
+    try:
+        entries = ledger.read_file(path)
+    except ledger.ChainBrokenError as error:
+        if as_json:
+            print_json({"ok": False, "seq": error.seq, "error": str(error)})
+            raise typer.Exit(Exit.REFUSED) from error
+        fail(Exit.REFUSED, f"{path}: {error}")
+    except sqlite3.Error as error:
+        fail(Exit.BAD_DATA, f"{path}: {error}")
+    if as_json:
+        print_json({"ok": True, "events": len(entries)})
+    else:
+        typer.echo(f"{path}: {len(entries)} events, unbroken")
+
+
+def pick(config: MasterConfig, name: str | None) -> InstallationConfig:
+    """The installation that was named, or the only one."""
+    names = ", ".join(each.name for each in config.installations)
+    if name is None and len(config.installations) == 1:
+        return config.installations[0]
+    if name is None:
+        fail(Exit.USAGE, f"--installation NAME is needed; there are {names}")
+    found = config.installation(name)
+    if found is None:
+        fail(Exit.USAGE, f'there is no installation "{name}" in the configuration; there are {names}')
+    return found

@@ -1,0 +1,86 @@
+"""/metrics for Prometheus: computed from the installations at each scrape, in a registry of its own."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from licence_master.service import views
+from licence_master.service.installation import Installation
+from licence_master.service.tally import COMMIT_BOUNDS_MS, Tally
+
+MEDIA_TYPE = CONTENT_TYPE_LATEST
+
+
+def exposition(installations: Mapping[str, Installation]) -> bytes:
+    """All metrics as text."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(installations))
+    return generate_latest(registry)
+
+
+class _Collector(Collector):
+    def __init__(self, installations: Mapping[str, Installation]) -> None:
+        self._installations = installations
+
+    def collect(self) -> Iterable[Metric]:
+        yield from _gauges(self._installations)
+        tallies = {name: each.writer.tally for name, each in self._installations.items()}
+        yield from _counters(tallies)
+        yield _commits(tallies)
+
+
+def _gauges(installations: Mapping[str, Installation]) -> Iterator[Metric]:
+    pool = GaugeMetricFamily("licence_pool_units", "Units of a pool", labels=["installation", "pool", "of"])
+    share = GaugeMetricFamily(
+        "licence_share_units", "Units on record", labels=["installation", "pbx", "class", "of"]
+    )
+    silent = GaugeMetricFamily("licence_agents_silent", "Agents that do not sync", labels=["installation"])
+    recovering = GaugeMetricFamily(
+        "licence_recovering", "1 while nothing new is lent", labels=["installation"]
+    )
+    for name, each in installations.items():
+        for row in views.pools(each.writer.state, each.answers.demands):
+            for of in ("installed", "usable", "lent", "used", "free"):
+                pool.add_metric([name, row.pool, of], getattr(row, of))
+        for entry in views.shares(each):
+            for of in ("granted", "used", "surplus", "stranded"):
+                share.add_metric([name, entry.pbx, entry.class_, of], getattr(entry, of))
+        silent.add_metric([name], len(each.answers.silent()))
+        recovering.add_metric([name], float(each.writer.state.recovering))
+    yield from (pool, share, silent, recovering)
+
+
+def _counters(tallies: Mapping[str, Tally]) -> Iterator[Metric]:
+    for name, help_, label in (
+        ("requests", "Requests of known agents", "path"),
+        ("refusals", "Requests refused", "code"),
+        ("denials", "Demands that were not met", "code"),
+        ("events", "Ledger events", "event"),
+    ):
+        family = CounterMetricFamily(f"licence_{name}", help_, labels=["installation", label])
+        for installation, tally in tallies.items():
+            for value, count in getattr(tally, name).items():
+                family.add_metric([installation, value], count)
+        yield family
+    for name, help_ in (("repeats", "Repeats answered from the store"), ("activity", "Events of objects")):
+        family = CounterMetricFamily(f"licence_{name}", help_, labels=["installation"])
+        for installation, tally in tallies.items():
+            family.add_metric([installation], getattr(tally, name))
+        yield family
+
+
+def _commits(tallies: Mapping[str, Tally]) -> Metric:
+    family = HistogramMetricFamily(
+        "licence_commit_seconds", "From decision to durable", labels=["installation"]
+    )
+    for installation, tally in tallies.items():
+        total, buckets = 0, []
+        for bound, count in zip((*COMMIT_BOUNDS_MS, None), tally.commits, strict=True):
+            total += count
+            buckets.append((str(bound / 1_000) if bound is not None else "+Inf", float(total)))
+        family.add_metric([installation], buckets, tally.commit_ms / 1_000)
+    return family

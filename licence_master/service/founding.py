@@ -1,0 +1,66 @@
+"""`init`: keys, certificate and first token where there are none, and the store of an installation."""
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from licence_master.config import InstallationConfig, MasterConfig, host_and_port
+from licence_master.service.installation import Surroundings, open_installation
+from licence_master.service.secret import new_secret
+from licence_master.store.catalogue import read_catalogue
+from licence_master.store.directory import DataDirectory
+from runtime.clock import SystemClock
+from runtime.signing import SigningKey
+from runtime.tls import pin_of_certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """What `init` made; `store` None: it was there already."""
+
+    files: tuple[Path, ...]
+    store: Path | None
+
+
+async def initialise(config: MasterConfig, installation: InstallationConfig) -> Founded:
+    """Make what is missing; a store made here may lend at once, one made by `serve` waits for hellos."""
+    directory = DataDirectory(config.data)
+    made = directory.make(_own_host(config), new_secret().text)
+    path = directory.ledger(installation.name)
+    if path.exists():
+        return Founded(tuple(made), None)
+    key = SigningKey.load(directory.signing_key)
+    around = Surroundings(directory, key, read_catalogue(), SystemClock(), config.agents.sync_s * 1_000)
+    store = await open_installation(installation.name, around)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(store.run())
+            await store.begin(installation, recovery=False)
+            store.stop()
+    finally:
+        await store.close()
+    return Founded(tuple(made), path)
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """What `invite` prints beside the token: where this master is, and the pin of the key shown there."""
+
+    url: str
+    pin: str
+
+
+def joining(config: MasterConfig, port: int) -> Joining:
+    """How agents find this master, which listens at `port`."""
+    certificate = config.tls.certificate or DataDirectory(config.data).certificate[0]
+    if config.agents.advertise is not None:
+        port = host_and_port(config.agents.advertise)[1]
+    host = _own_host(config)
+    url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    return Joining(url, pin_of_certificate(certificate.read_bytes()))
+
+
+def _own_host(config: MasterConfig) -> str:
+    host = host_and_port(config.agents.advertise or config.agents.listen)[0]
+    return socket.getfqdn() if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound

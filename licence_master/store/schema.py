@@ -1,0 +1,109 @@
+"""The tables of ledger.db: the hash-chained ledger, and beside it what may be lost or pruned."""
+
+# Ledger: events are only appended, and only under the highest term (a second writer is fenced here).
+LEDGER = """
+CREATE TABLE meta (
+  only     INTEGER PRIMARY KEY CHECK (only = 1),
+  instance TEXT NOT NULL,
+  term     INTEGER NOT NULL
+);
+CREATE TABLE event (
+  seq    INTEGER PRIMARY KEY,
+  term   INTEGER NOT NULL,
+  at_ms  INTEGER NOT NULL,
+  actor  TEXT NOT NULL,
+  body   BLOB NOT NULL,
+  hash   BLOB NOT NULL
+);
+CREATE TRIGGER event_fenced BEFORE INSERT ON event
+  WHEN NEW.term IS NOT (SELECT term FROM meta) BEGIN SELECT RAISE(ABORT, 'term_old'); END;
+CREATE TRIGGER event_kept BEFORE UPDATE ON event BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER event_stays BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER term_rises BEFORE UPDATE ON meta
+  WHEN NEW.term <= OLD.term BEGIN SELECT RAISE(ABORT, 'term_old'); END;
+
+CREATE TABLE answer (
+  agent             TEXT PRIMARY KEY,
+  term              INTEGER NOT NULL,
+  seq               INTEGER NOT NULL,
+  request_hash      BLOB NOT NULL,
+  request_signature TEXT NOT NULL,
+  status            INTEGER NOT NULL,
+  body              BLOB NOT NULL,
+  signature         TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER answer_fenced BEFORE INSERT ON answer
+  WHEN NEW.term IS NOT (SELECT term FROM meta) BEGIN SELECT RAISE(ABORT, 'term_old'); END;
+
+-- What is remembered of an agent's messages (licensing.contact), as JSON.
+CREATE TABLE contact (
+  agent TEXT PRIMARY KEY,
+  body  BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE invite (
+  id         TEXT PRIMARY KEY,
+  hash       BLOB NOT NULL,
+  pbx        TEXT NOT NULL,
+  expires_ms INTEGER NOT NULL,
+  tries_left INTEGER NOT NULL,
+  used_ms    INTEGER
+) WITHOUT ROWID;
+
+CREATE TABLE token (
+  id         TEXT PRIMARY KEY,
+  hash       BLOB NOT NULL,
+  role       TEXT NOT NULL,
+  label      TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  expires_ms INTEGER NOT NULL,
+  revoked_ms INTEGER
+) WITHOUT ROWID;
+"""
+
+# Activity: who held what when. Telemetry, never part of safety; it may be pruned and erased.
+ACTIVITY = """
+CREATE TABLE activity (
+  id       INTEGER PRIMARY KEY,
+  agent    TEXT NOT NULL,
+  n        INTEGER NOT NULL,
+  at_ms    INTEGER NOT NULL,
+  object   TEXT NOT NULL,
+  kind     TEXT NOT NULL,
+  class    TEXT NOT NULL,
+  event    TEXT NOT NULL,
+  code     TEXT,
+  until_ms INTEGER
+);
+CREATE INDEX activity_of_object ON activity (object, at_ms);
+
+CREATE TABLE seen (
+  agent        TEXT PRIMARY KEY,
+  at_ms        INTEGER NOT NULL,
+  ack_activity INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE holder (
+  agent    TEXT NOT NULL,
+  class    TEXT NOT NULL,
+  object   TEXT NOT NULL,
+  state    TEXT NOT NULL,
+  since_ms INTEGER NOT NULL,
+  PRIMARY KEY (agent, class, object)
+) WITHOUT ROWID;
+CREATE INDEX holder_of_object ON holder (object);
+
+CREATE TABLE denial (
+  id       INTEGER PRIMARY KEY,
+  agent    TEXT NOT NULL,
+  class    TEXT NOT NULL,
+  code     TEXT NOT NULL,
+  first_ms INTEGER NOT NULL,
+  last_ms  INTEGER NOT NULL,
+  times    INTEGER NOT NULL,
+  detail   BLOB NOT NULL
+);
+CREATE INDEX denial_by_time ON denial (last_ms);
+"""
+
+MIGRATIONS = (LEDGER + ACTIVITY,)

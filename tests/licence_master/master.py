@@ -1,0 +1,145 @@
+"""A real licence master as a process of its own, and the commands as a person types them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from runtime.tls import pin_of_certificate
+
+PROGRAM = (sys.executable, "-m", "licence_master.cli")
+TIMEOUT_S = 60
+
+TWO_SITES = """
+  - name: {name}
+    software: 13
+    pbxs:
+      - {{name: hq, role: master, platform: gateway, model: IP3011, mac: "00-90-33-01-02-03"}}
+      - {{name: lyon, role: slave, platform: gateway}}
+      - {{name: nice, role: slave, platform: ipva}}
+"""
+
+
+class Master:
+    """One data directory under `home`, and at most one `serve` on it."""
+
+    def __init__(self, home: Path, installations: Sequence[str] = ("acme",), extra: str = "") -> None:
+        self.home = home
+        self.config = home / "master.yaml"
+        self.agents_port = 0
+        self.admin_port = 0
+        self.lines: list[dict[str, object]] = []
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self.write_config(installations, extra)
+
+    def write_config(self, installations: Sequence[str] = ("acme",), extra: str = "") -> None:
+        sites = "".join(TWO_SITES.format(name=name) for name in installations)
+        head = 'data: data\nadmin: {listen: "127.0.0.1:0"}\n'
+        agents = extra or 'agents: {listen: "127.0.0.1:0"}\n'
+        self.config.write_text(f"{head}{agents}installations:{sites}")
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.agents_port}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"https://127.0.0.1:{self.admin_port}"
+
+    @property
+    def pin(self) -> str:
+        return pin_of_certificate((self.data / "keys" / "tls.crt").read_bytes())
+
+    @property
+    def admin_token(self) -> str:
+        return (self.data / "keys" / "admin.token").read_text().strip()
+
+    def ledger(self, installation: str = "acme") -> Path:
+        return self.data / "installations" / installation / "ledger.db"
+
+    def command(self, *words: str, code: int = 0) -> str:
+        """Run one command; its stdout. The exit code must be as expected."""
+        done = self.run(*words)
+        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "COLUMNS": "200"}
+        command = [*PROGRAM, *words, "--config", str(self.config)]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment, check=False
+        )
+
+    def init(self, *installations: str) -> Self:
+        for name in installations or ("acme",):
+            self.command("init", "--installation", name)
+        return self
+
+    def start(self) -> Self:
+        """Start `serve` and wait for its readiness line."""
+        self._process = subprocess.Popen(
+            [*PROGRAM, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, text=True
+        )
+        for line in self._lines():
+            if line["event"] == "master.ready":
+                self.agents_port, self.admin_port = (
+                    int(str(line["agents_port"])),
+                    int(str(line["admin_port"])),
+                )
+                self._reader = threading.Thread(target=lambda: list(self._lines()), daemon=True)
+                self._reader.start()
+                return self
+        raise AssertionError(f"the master did not start: {self.lines}")
+
+    def _lines(self) -> Iterator[dict[str, object]]:
+        """What the process logs, remembered as it comes."""
+        assert self._process is not None
+        assert self._process.stderr is not None
+        for text in self._process.stderr:
+            line: dict[str, object] = json.loads(text)
+            self.lines.append(line)
+            yield line
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.end(signal.SIGKILL, -9)
+
+    def stop(self) -> None:
+        """SIGTERM, and a clean end."""
+        self.end(signal.SIGTERM, 0)
+
+    def end(self, number: signal.Signals, code: int) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(number)
+            assert process.wait(TIMEOUT_S) == code, self.lines
+            if self._reader is not None:
+                self._reader.join(TIMEOUT_S)
+            assert process.stderr is not None
+            process.stderr.close()
+
+    def logged(self, event: str) -> list[dict[str, object]]:
+        return [line for line in self.lines if line["event"] == event]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end(signal.SIGKILL, -9)
