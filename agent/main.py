@@ -1,0 +1,80 @@
+"""The agent as one readable list: enrolments, journals, sites, sockets, then tasks until the stop."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from agent.config import AgentConfig
+from agent.edges.local_api import LocalApi
+from agent.edges.local_client import SOCKET_NAME
+from agent.edges.master import MasterClient
+from agent.edges.sip_udp import UdpEdge
+from agent.service.link import Link
+from agent.service.opening import OpenPbx, open_pbx
+from agent.store.enrolment import Enrolment
+from runtime.clock import Clock, SystemClock
+from runtime.daemon import notify_ready
+from runtime.logs import logger
+from runtime.server import listen_unix, serve
+from runtime.signing import SigningKey
+
+log = logger()
+
+
+class Main:
+    """One agent process; `run(stop)` serves until `stop` is set."""
+
+    def __init__(self, config: AgentConfig, clock: Clock | None = None) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        self.pbxs: dict[str, OpenPbx] = {}
+        self.addresses: dict[str, list[str]] = {}
+        self.ready = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`: a stop keeps the share, only a bye has given it back before."""
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            async with asyncio.TaskGroup() as tasks:
+                for pbx in self.pbxs.values():
+                    tasks.create_task(pbx.journal.run(), name=f"journal {pbx.entry.name}")
+                    await pbx.begin()
+                local = listen_unix(self.config.data / SOCKET_NAME)
+                api = LocalApi(self.pbxs, self.clock, stop).app()
+                tasks.create_task(serve(api, local, stop=stop, on_started=self._ready), name="local api")
+                talks = [tasks.create_task(self._talk(pbx), name=name) for name, pbx in self.pbxs.items()]
+                edges = [self._listen(pbx) for pbx in self.pbxs.values()]
+                await stop.wait()
+                for edge in edges:
+                    edge.close()
+                for talk in talks:
+                    talk.cancel()
+                for pbx in self.pbxs.values():
+                    await pbx.end()
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        def link(enrolment: Enrolment, key: SigningKey, pins: Sequence[str]) -> Link:
+            client = MasterClient(enrolment, key, pins)
+            stack.push_async_callback(client.close)
+            return client
+
+        for entry in self.config.pbxs:
+            pbx = await open_pbx(entry, self.config.data, self.config.policy.away, self.clock, link)
+            stack.push_async_callback(pbx.journal.close)
+            self.pbxs[entry.name] = pbx
+
+    def _listen(self, pbx: OpenPbx) -> UdpEdge:
+        edge = UdpEdge(pbx.site, pbx.entry.sip.listen, self.clock)
+        self.addresses[pbx.entry.name] = edge.open()
+        pbx.site.serve(edge.send, pbx.conversation.speak)
+        return edge
+
+    async def _talk(self, pbx: OpenPbx) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(pbx.conversation.run(), name=f"sync {pbx.entry.name}")
+            tasks.create_task(pbx.conversation.listen(), name=f"wake {pbx.entry.name}")
+
+    def _ready(self) -> None:
+        log.info("agent.ready", sip=self.addresses)
+        self.ready.set()
+        notify_ready()

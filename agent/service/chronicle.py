@@ -1,0 +1,72 @@
+"""What happened, told twice: numbered activity for the master's history, and lines in the log."""
+
+from collections.abc import Sequence
+
+from agent.store.journal import Journal
+from licensing.history import Happening, SeatEvent
+from runtime.clock import Clock
+from runtime.logs import logger, shorten
+from telephony.output import Reason, Rejected
+
+WINDOW_MS = 10_000
+LINES_PER_WINDOW = 20
+
+_SPOKEN: dict[Happening, str] = {
+    "held": "registration.held",
+    "released": "registration.released",
+    "lingering": "registration.lingering_started",
+    "refused": "registration.refused",
+    "surplus": "registration.surplus_found",
+    "reported": "registration.reported",
+}
+
+
+class Chronicle:
+    """The events of one site; `last_number` is the last one that was ever given."""
+
+    def __init__(self, pbx: str, journal: Journal, clock: Clock, last_number: int) -> None:
+        self._log = logger(pbx=pbx)
+        self._journal = journal
+        self._clock = clock
+        self._number = last_number
+        self._window_ms = 0
+        self._lines = 0
+
+    def tell(self, events: Sequence[SeatEvent], now_ms: int) -> None:
+        """Number what the seats did, keep it for the master, and log it."""
+        if not events:
+            return
+        offset_ms = self._clock.wall_ms() - now_ms
+        first = self._number + 1
+        self._number += len(events)
+        self._journal.add_activity([event.activity(first + i, offset_ms) for i, event in enumerate(events)])
+        for event in events:
+            self._spoken(event)
+
+    def _spoken(self, event: SeatEvent) -> None:
+        facts = {"object": shorten(event.object), "kind": event.kind, "class_": event.class_}
+        if event.code is not None:
+            self._log.warning(_SPOKEN[event.event], code=event.code.value, **facts)
+        else:
+            self._log.info(_SPOKEN[event.event], **facts)
+
+    def rejected(self, rejected: Rejected, now_ms: int) -> None:
+        """A message that went nowhere; a flood of them fills no disk, only the site's counters."""
+        if now_ms - self._window_ms >= WINDOW_MS:
+            self._window_ms, self._lines = now_ms, 0
+        self._lines += 1
+        if self._lines <= LINES_PER_WINDOW:
+            speak = self._log.info if rejected.reason is Reason.REFUSED else self._log.warning
+            speak(
+                "message.rejected",
+                reason=rejected.reason.value,
+                detail=rejected.detail,
+                source=rejected.flow.host,
+            )
+
+    def bypassed(self, until_at_ms: int) -> None:
+        """Everything passes until then, or no longer."""
+        if until_at_ms:
+            self._log.warning("bypass.started", until_ms=until_at_ms)
+        else:
+            self._log.warning("bypass.ended")

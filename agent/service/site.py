@@ -1,0 +1,227 @@
+"""One PBX: its guard, its seats and its journal, with the outside passed in as functions.
+
+What the cores return is done here, in their order. A `Send` that follows a `Record` which must be durable
+leaves only when the journal has it (sip-guard; protocol "Durability rules").
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from agent.service.alarms import Alarms
+from agent.service.chronicle import Chronicle
+from agent.service.seats import SeatVerdict, adapted
+from agent.store.journal import Journal
+from licensing import record as records
+from licensing import share, wire
+from licensing.codes import Code
+from licensing.record import ShareRecord
+from runtime.clock import Clock
+from telephony.address import Flow
+from telephony.binding import Registration
+from telephony.guard import Guard
+from telephony.output import Output, Record, Rejected, Send
+
+Sender = Callable[[Flow, bytes], None]
+
+# No timer of the guard or the seats is shorter: looking again after it misses none.
+SHORTEST_TIMER_MS = 500
+IDLE_MS = 60_000
+
+_CODES = frozenset(code.value for code in Code)
+
+
+class Site:
+    """One PBX of this agent; everything happens on the event loop, and nothing here waits for the network."""
+
+    def __init__(
+        self,
+        software: int,
+        guard: Guard,
+        verdict: SeatVerdict,
+        journal: Journal,
+        chronicle: Chronicle,
+        alarms: Alarms,
+        clock: Clock,
+        boot: str,
+    ) -> None:
+        self.guard = guard
+        self.seats = verdict.seats
+        self.alarms = alarms
+        self.rejections: Counter[str] = Counter()
+        self._software = software
+        self._verdict = verdict
+        self._journal = journal
+        self._chronicle = chronicle
+        self._clock = clock
+        self._boot = boot
+        self._send: Sender | None = None
+        self._speak: Callable[[], None] = _nobody
+        self._pages: dict[str, str] = {}
+        self._pages_sent: tuple[wire.HolderPage, ...] = ()
+        self._denied: set[Code] = set()
+        self._bypass_until_at_ms = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms = 0
+
+    # the SIP side
+
+    def serve(self, send: Sender, speak: Callable[[], None]) -> None:
+        """From now on answers leave by `send`, time passes, and `speak` asks for a sync."""
+        self._send, self._speak = send, speak
+        self._look_again(self._clock.monotonic_ms(), SHORTEST_TIMER_MS)
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self._send = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def receive(self, data: bytes, flow: Flow, now_ms: int) -> None:
+        """One datagram; call `settle` after the last one of a turn."""
+        if self._journal.full:
+            self.rejections["store_busy"] += 1  # the sender repeats it
+            return
+        self._carry_out(self.guard.receive(data, flow, now_ms), now_ms)
+
+    def settle(self, now_ms: int) -> None:
+        """End the waits that are over, tell history, and ask the master when there is need."""
+        if self._verdict.touched:
+            while self._verdict.touched:  # ending one wait may give another object its unit
+                self._verdict.touched = False
+                for name, decision in self.seats.settle(now_ms):
+                    self._carry_out(self.guard.settle(name, adapted(decision), now_ms), now_ms)
+            self._chronicle.tell(self.seats.drain_events(), now_ms)
+            if self.seats.urgent:
+                self._speak()
+        if self._timer_ms > now_ms + SHORTEST_TIMER_MS:
+            self._look_again(now_ms, SHORTEST_TIMER_MS)
+
+    def _carry_out(self, outputs: Sequence[Output], now_ms: int) -> None:
+        """Send, store, count: in order, and what follows a durable record waits for it."""
+        send = self._send
+        for index, output in enumerate(outputs):
+            if type(output) is Send:
+                if send is not None:
+                    send(output.flow, output.data)
+            elif type(output) is Record:
+                stored = self._store(output, now_ms)
+                if output.durable:
+                    rest = outputs[index + 1 :]
+                    stored.add_done_callback(partial(self._carry_out_stored, rest))
+                    return
+            elif type(output) is Rejected:
+                self.rejections[output.reason] += 1
+                self._chronicle.rejected(output, now_ms)
+
+    def _carry_out_stored(self, outputs: Sequence[Output], stored: asyncio.Future[None]) -> None:
+        if not stored.cancelled() and stored.exception() is None:
+            self._carry_out(outputs, self._clock.monotonic_ms())
+
+    def _store(self, record: Record, now_ms: int) -> asyncio.Future[None]:
+        registration = Registration(record.aor, record.name, record.kind, record.bindings)
+        return self._journal.replace(registration, now_ms, self._clock.wall_ms())
+
+    # time
+
+    def _look_again(self, now_ms: int, in_ms: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ms = now_ms + in_ms
+        self._timer = asyncio.get_running_loop().call_later(in_ms / 1_000, self._time_passed)
+
+    def _time_passed(self) -> None:
+        now_ms = self._clock.monotonic_ms()
+        self._carry_out(self.guard.handle_timers(now_ms), now_ms)
+        self._verdict.touched = True
+        self._timer_ms = now_ms
+        self.settle(now_ms)
+        due = [time for time in (self.guard.next_timer(), self.seats.next_expiry()) if time is not None]
+        self._look_again(now_ms, max(1, min(due) - now_ms) if due else IDLE_MS)
+
+    # the master's side (agent.service.sync.Local)
+
+    def statement(self) -> share.Statement:
+        """What the site has and wants; from here on its seats keep within these wants."""
+        pages = tuple(self.seats.holder_page(class_, after) for class_, after in self._pages.items())
+        self._pages_sent = pages
+        return share.Statement(
+            boot=self._boot,
+            software=wire.Software(release=self._software),
+            classes=self.seats.ask(),
+            holders=self.seats.holders(),
+            pages=pages,
+            activity=self._journal.activity(),
+            alarms=tuple(alarm.code.value for alarm in self.alarms.all()),
+        )
+
+    def answered(self, record: ShareRecord, answer: wire.Answer) -> None:
+        """Use what the answer lends, end the waits it decides, and go on where it left something open."""
+        now_ms = self._clock.monotonic_ms()
+        self.seats.answer(self._limits(record), answer.denials, now_ms, answer.policy)
+        self._turn_pages(answer.holders_wanted)
+        self._note_denials(answer.denials)
+        self._verdict.touched = True
+        self.settle(now_ms)
+        if self._pages:
+            self._speak()
+
+    def unanswered(self, record: ShareRecord) -> None:
+        """No answer: the share may have shrunk, or the grace period ended."""
+        now_ms, at_ms = self._clock.monotonic_ms(), self._clock.wall_ms()
+        grace_over = records.grace_left_ms(record, now_ms, at_ms) <= 0
+        self.seats.lend(self._limits(record), now_ms, synced=record.synced, grace_over=grace_over)
+        self._verdict.touched = True
+        self.settle(now_ms)
+
+    def _limits(self, record: ShareRecord) -> dict[str, records.Limit]:
+        return records.limits(record, self._software)
+
+    def _turn_pages(self, wanted: Sequence[str]) -> None:
+        """Holder lists go a page a sync, until their last page."""
+        for page in self._pages_sent:
+            if page.last or not page.names:
+                self._pages.pop(page.class_, None)
+            else:
+                self._pages[page.class_] = page.names[-1]
+        self._pages_sent = ()
+        for class_ in wanted:
+            self._pages.setdefault(class_, "")
+
+    def _note_denials(self, denials: Mapping[str, wire.Denial]) -> None:
+        """What the master denied is an alarm until it denies it no longer."""
+        denied = {Code(denial.code): denial.hint for denial in denials.values() if denial.code in _CODES}
+        self.alarms.clear(*(self._denied - denied.keys()))
+        for code, advice in denied.items():
+            self.alarms.raise_(code, self._clock.wall_ms(), advice)
+        self._denied = set(denied)
+
+    # the administrator's side
+
+    @property
+    def bypass_until_at_ms(self) -> int | None:
+        """Wall time until which everything is admitted, or None."""
+        return self._bypass_until_at_ms if self._bypass_until_at_ms > self._clock.wall_ms() else None
+
+    async def bypass(self, for_s: int) -> None:
+        """Admit everything for so many seconds (0: no longer); remembered across a restart."""
+        now_ms, at_ms = self._clock.monotonic_ms(), self._clock.wall_ms()
+        until_at_ms = at_ms + for_s * 1_000 if for_s else 0
+        await self._journal.keep_marks(bypass_until_ms=until_at_ms)
+        self.resume_bypass(until_at_ms, now_ms, at_ms)
+        self._chronicle.bypassed(until_at_ms)
+
+    def resume_bypass(self, until_at_ms: int, now_ms: int, at_ms: int) -> None:
+        """Admit everything until that wall time, counted from here by the monotonic clock."""
+        left_ms = until_at_ms - at_ms
+        self._bypass_until_at_ms = until_at_ms
+        self.seats.bypass(now_ms + left_ms if left_ms > 0 else None, now_ms)
+        self._verdict.touched = True
+        if self._send is not None:
+            self.settle(now_ms)
+
+
+def _nobody() -> None:
+    """Before `serve` there is nobody to ask."""

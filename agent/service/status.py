@@ -1,0 +1,83 @@
+"""What `pbx-agent status` shows of one PBX (contract "pbx-agent status --json")."""
+
+from typing import Any
+
+from agent.service.opening import OpenPbx
+from licensing import record as records
+from licensing.seat import Counts
+from runtime.clock import Clock
+
+
+def status(pbx: OpenPbx, clock: Clock) -> dict[str, Any]:
+    """The entry of this PBX, exactly as the contract spells it."""
+    record = pbx.conversation.record
+    now_ms, at_ms = clock.monotonic_ms(), clock.wall_ms()
+    granted = {class_: lent.granted for class_, lent in record.shares.items()}
+    return {
+        "name": pbx.entry.name,
+        "state": state(pbx, clock),
+        "master": {
+            "url": pbx.conversation.url,
+            "last_sync_ms": record.grace.heard_at_ms if record.synced else None,
+            "away_s": pbx.conversation.away_s(),
+            "grace_left_s": max(0, records.grace_left_ms(record, now_ms, at_ms) // 1_000),
+        },
+        "classes": {
+            class_: _class(granted.get(class_, 0), counts)
+            for class_, counts in pbx.site.seats.counts().items()
+        },
+        "bindings": _bindings(pbx),
+        "enforcement": record.policy.enforcement,
+        "bypass_until_ms": pbx.site.bypass_until_at_ms,
+        "alarms": [
+            {"code": alarm.code.value, "since_ms": alarm.since_ms, "hint": alarm.hint}
+            for alarm in pbx.alarms.all()
+        ],
+    }
+
+
+def state(pbx: OpenPbx, clock: Clock) -> str:
+    """One word for the site, the gravest first."""
+    conversation = pbx.conversation
+    record = conversation.record
+    shares = {lent.state for lent in record.shares.values()}
+    words = (
+        (conversation.revoked is not None, "revoked"),
+        (not record.synced, "never_synced"),
+        (records.grace_left_ms(record, clock.monotonic_ms(), clock.wall_ms()) <= 0, "grace_over"),
+        (conversation.away, "away"),
+        ("recovering" in shares, "recovering"),
+        ("frozen" in shares, "frozen"),
+    )
+    return next((word for holds, word in words if holds), "in_sync")
+
+
+async def facts(pbx: OpenPbx, clock: Clock) -> dict[str, Any]:
+    """What `doctor` asks besides: the objects the PBX ever accepted, and messages that went nowhere."""
+    return {
+        "name": pbx.entry.name,
+        "state": state(pbx, clock),
+        "bindings": _bindings(pbx),
+        "proven": sorted(await pbx.journal.proven()),
+        "rejections": dict(pbx.site.rejections),
+        "activity_dropped": pbx.journal.activity_dropped,
+        "holding_back": pbx.site.seats.recovering,
+    }
+
+
+def _bindings(pbx: OpenPbx) -> int:
+    return sum(len(registration.bindings) for registration in pbx.site.guard.snapshot())
+
+
+def _class(granted: int, counts: Counts) -> dict[str, int | None]:
+    return {
+        "granted": granted,
+        "recall_to": counts.recall_to,
+        "used": counts.used,
+        "reserved": counts.reserved,
+        "waiting": counts.waiting,
+        "lingering": counts.lingering,
+        "surplus": counts.surplus,
+        "spare": counts.spare,
+        "refused": counts.refused,
+    }

@@ -1,0 +1,202 @@
+"""`PBX/agent.db`: what must survive a crash of the agent, behind one group commit.
+
+The share's record, the bindings the PBX granted, the objects it ever accepted, numbered activity for the
+master's history, and a few marks. Losing activity loses history; losing anything else could over-grant,
+so those writes are on disk before they are used.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Self
+
+import aiosqlite
+import msgspec
+
+from licensing import wire
+from runtime.store import Database, GroupCommit, Statement, open_database
+from telephony.address import Flow
+from telephony.binding import Binding, Registration
+
+# More than an hour of a busy site without its master; beyond it the oldest are dropped and counted.
+ACTIVITY_LIMIT = 20_000
+
+MIGRATIONS = (
+    """
+    CREATE TABLE share (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL) STRICT;
+    CREATE TABLE binding (
+        aor TEXT NOT NULL, contact TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+        listener INTEGER NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL,
+        granted_s INTEGER NOT NULL, since_ms INTEGER NOT NULL, expires_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (aor, contact)) STRICT, WITHOUT ROWID;
+    CREATE TABLE proven (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+    CREATE TABLE activity (n INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+    CREATE TABLE mark (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+    """,
+)
+
+_KEEP_SHARE = "INSERT OR REPLACE INTO share (id, body) VALUES (1, ?)"
+_DROP_BINDINGS = "DELETE FROM binding WHERE aor = ?"
+_ADD_BINDING = "INSERT OR REPLACE INTO binding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_LIST_BINDINGS = """
+    SELECT aor, name, kind, since_ms, contact, listener, host, port, granted_s
+    FROM binding ORDER BY since_ms, aor, contact"""
+_PROVE = "INSERT OR IGNORE INTO proven (name) VALUES (?)"
+_ADD_ACTIVITY = "INSERT OR REPLACE INTO activity (n, body) VALUES (?, ?)"
+_DROP_ACTIVITY = "DELETE FROM activity WHERE n <= ?"
+_SET_MARK = "INSERT OR REPLACE INTO mark (name, value) VALUES (?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The small facts of a site; times are wall ms.
+
+    `longest_granted_s` is the longest expiry the PBX ever granted here; 0 before the first one.
+    """
+
+    clean_stop: bool = False
+    flow_secret: bytes | None = None
+    activity_last: int = 0
+    activity_dropped: int = 0
+    longest_granted_s: int = 0
+    bypass_until_ms: int = 0
+
+
+class Journal:
+    """One PBX's durable memory; every write goes through the group commit in the order it was made."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._commits = GroupCommit(database)
+        self._activity: deque[wire.Activity] = deque()
+        self._since: dict[str, int] = {}
+        self._longest_granted_s = 0
+        self.activity_dropped = 0
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open or make the database, migrated; StoreLockedError when another process has it open."""
+        return cls(await open_database(path, MIGRATIONS))
+
+    @property
+    def full(self) -> bool:
+        """More writes wait than may: decide nothing now that must be stored."""
+        return self._commits.full
+
+    async def run(self) -> None:
+        """Commit until `finish`; raises StoreFailedError, and then the process must stop."""
+        await self._commits.run()
+
+    def finish(self) -> None:
+        """Accept nothing more; `run` returns when everything accepted is on disk."""
+        self._commits.close()
+
+    async def close(self) -> None:
+        """Close the database; call after `run` has ended."""
+        await self._database.close()
+
+    # reading, once at the start
+
+    async def share(self) -> bytes | None:
+        """The share's record as it was kept, or None on a new site."""
+        rows = await self._rows("SELECT body FROM share")
+        return bytes(rows[0][0]) if rows else None
+
+    async def registrations(self) -> list[Registration]:
+        """Every AOR with its bindings, oldest first; `expires_ms` means nothing yet and is 0."""
+        rows = await self._rows(_LIST_BINDINGS)
+        found = []
+        for (aor, name, kind, since_ms), group in groupby(rows, key=lambda row: tuple(row[:4])):
+            self._since[aor] = since_ms
+            bindings = tuple(Binding(row[4], Flow(row[5], row[6], row[7]), 0, row[8]) for row in group)
+            found.append(Registration(aor, name, kind, bindings))
+        return found
+
+    async def proven(self) -> set[str]:
+        """Names of the objects the PBX has ever answered 2xx."""
+        return {row[0] for row in await self._rows("SELECT name FROM proven")}
+
+    async def marks(self) -> Marks:
+        """The marks; the activity that waits for the master is read into memory too."""
+        rows = await self._rows("SELECT body FROM activity ORDER BY n")
+        self._activity = deque(msgspec.msgpack.decode(row[0], type=wire.Activity) for row in rows)
+        values = {row[0]: row[1] for row in await self._rows("SELECT name, value FROM mark")}
+        marks = msgspec.convert(values, Marks, strict=False)  # SQLite has no booleans
+        self.activity_dropped = marks.activity_dropped
+        self._longest_granted_s = marks.longest_granted_s
+        return marks
+
+    # writing
+
+    async def keep_share(self, body: bytes) -> None:
+        """Store the share's record (with the latest wall time it saw); returns when it is on disk."""
+        await self._commits.submit([(_KEEP_SHARE, [(body,)])])
+
+    async def keep_marks(self, **marks: int | bytes) -> None:
+        """Store marks by the names of `Marks`; returns when they are on disk."""
+        await self._commits.submit([(_SET_MARK, list(marks.items()))])
+
+    def replace(self, registration: Registration, now_ms: int, at_ms: int) -> asyncio.Future[None]:
+        """Make these all that is stored for the AOR; the future is done when it is on disk.
+
+        Monotonic and wall time now: the wall time of an expiry is for people who look into the file.
+        """
+        aor, name, kind, bindings = registration
+        statements: list[Statement] = [(_DROP_BINDINGS, [(aor,)])]
+        if not bindings:
+            self._since.pop(aor, None)
+            return self._commits.defer(statements)
+        since_ms = self._since.setdefault(aor, at_ms)
+        statements.append((_PROVE, [(name,)]))
+        statements.append(
+            (
+                _ADD_BINDING,
+                [
+                    (aor, b.contact, name, kind, b.flow.listener, b.flow.host, b.flow.port,
+                     b.granted_s, since_ms, at_ms + b.expires_ms - now_ms)
+                    for b in bindings
+                ],
+            )
+        )  # fmt: skip
+        longest_s = max(binding.granted_s for binding in bindings)
+        if longest_s > self._longest_granted_s:
+            self._longest_granted_s = longest_s
+            statements.append((_SET_MARK, [("longest_granted_s", longest_s)]))
+        return self._commits.defer(statements)
+
+    def add_activity(self, events: Sequence[wire.Activity]) -> None:
+        """Keep events, whose numbers must rise; above the limit the oldest are dropped and counted."""
+        self._activity.extend(events)
+        statements: list[Statement] = [
+            (_ADD_ACTIVITY, [(event.n, msgspec.msgpack.encode(event)) for event in events]),
+            (_SET_MARK, [("activity_last", events[-1].n)]),
+        ]
+        excess = len(self._activity) - ACTIVITY_LIMIT
+        if excess > 0:
+            statements += self._drop_oldest(excess)
+        self._commits.defer(statements)
+
+    def _drop_oldest(self, count: int) -> Iterable[Statement]:
+        dropped = [self._activity.popleft() for _ in range(count)]
+        self.activity_dropped += count
+        yield _DROP_ACTIVITY, [(dropped[-1].n,)]
+        yield _SET_MARK, [("activity_dropped", self.activity_dropped)]
+
+    def activity(self, limit: int = wire.MAX_ACTIVITY) -> tuple[wire.Activity, ...]:
+        """The oldest events that the master has not acknowledged, at most `limit`."""
+        return tuple(islice(self._activity, limit))
+
+    def drop_activity(self, up_to: int) -> None:
+        """Forget what the master acknowledged."""
+        before = len(self._activity)
+        while self._activity and self._activity[0].n <= up_to:
+            self._activity.popleft()
+        if len(self._activity) != before:
+            self._commits.defer([(_DROP_ACTIVITY, [(up_to,)])])
+
+    async def _rows(self, query: str) -> list[aiosqlite.Row]:
+        async with self._database.execute(query) as cursor:
+            return list(await cursor.fetchall())

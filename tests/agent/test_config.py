@@ -1,0 +1,126 @@
+"""agent.yaml: the example is valid, and every trap is an error with its place and what would be right."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.config import Address, AgentConfig, Endpoint
+from agent.edges.joining import EXAMPLE
+from runtime.config import ConfigErrors, load, parse
+
+EXAMPLE_FILE = Path(__file__).parents[2] / "config" / "agent.yaml"
+GOOD = """\
+data: data
+pbxs:
+  - name: lyon
+    software: 13
+    sip:
+      listen: ["udp:0.0.0.0:5060"]
+      advertise: "192.0.2.10:5060"
+      pbx: "udp:192.0.2.20:5060"
+"""
+
+
+def errors(text: str) -> str:
+    """Every error of this text, one a line."""
+    with pytest.raises(ConfigErrors) as raised:
+        parse(text, "agent.yaml", AgentConfig)
+    return str(raised.value)
+
+
+def test_the_shipped_example_is_valid() -> None:
+    config = load(EXAMPLE_FILE, AgentConfig)
+    assert [row.name for row in config.pbxs[0].objects] == ["carrier", "anna", None, None]
+
+
+def test_what_join_writes_is_valid() -> None:
+    text = EXAMPLE.format(data="/var/lib/x", pbx="lyon", software=12)
+    config = parse(text, "agent.yaml", AgentConfig)
+    assert (config.pbxs[0].name, config.pbxs[0].software, config.data) == ("lyon", 12, Path("/var/lib/x"))
+
+
+def test_defaults_and_relative_paths() -> None:
+    config = parse(GOOD, "/etc/pbx-agent/agent.yaml", AgentConfig)
+    pbx = config.pbxs[0]
+    assert config.data == Path("/etc/pbx-agent/data")
+    assert (pbx.identity, pbx.unknown, pbx.objects, config.policy.away) == ("user", "user", (), "refuse")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('["udp:0.0.0.0:5060"]', '["tcp:0.0.0.0:5060"]', "6:16: pbxs[0].sip.listen[0]: "
+         'found "tcp:0.0.0.0:5060"; tcp: is not yet in this version, write udp:'),
+        ('["udp:0.0.0.0:5060"]', '["tls:0.0.0.0:5061"]', "tls: is not yet in this version"),
+        ('["udp:0.0.0.0:5060"]', "[5060]", 'expected text, found the number 5060; write "5060"'),
+        ('["udp:0.0.0.0:5060"]', '["0.0.0.0:5060"]', "write udp:ADDRESS:PORT"),
+        ('["udp:0.0.0.0:5060"]', '["udp:0.0.0.0:65536"]', "write HOST:PORT"),
+        ('["udp:0.0.0.0:5060"]', '["udp:2001:db8::1:5060"]', "write an IPv6 address in brackets"),
+        ('["udp:0.0.0.0:5060"]', '["udp:[192.0.2.1]:5060"]', "only an IPv6 address stands in brackets"),
+        ('["udp:0.0.0.0:5060"]', '["udp:[::]:5060"]', "found no IPv4 address, and the PBX is at"),
+        ('["udp:0.0.0.0:5060"]', '["udp:0.0.0.0:5060", "udp:0.0.0.0:5060"]', "is listened on twice"),
+        ('["udp:0.0.0.0:5060"]', "[]", "found an empty list"),
+        ('"udp:192.0.2.20:5060"', '"udp:pbx.example:5060"', "write an IP address instead of the name"),
+        ('"udp:192.0.2.20:5060"', "192.0.2.20:5060", "8:12: pbxs[0].sip.pbx: "),
+        ('advertise: "192.0.2.10:5060"', "advertise: 12:30:45", "advertise"),
+        ('      advertise: "192.0.2.10:5060"\n', "", "sip: advertise is missing; write the ADDRESS:PORT"),
+        ('"192.0.2.10:5060"', '"bad_host!:5060"', "is neither an IP address nor a host name"),
+        ("software: 13", 'software: "13"', "expected a whole number"),
+        ("software: 13", "software: 0", "software"),
+        ("name: lyon", "name: NO", "expected text, found false"),
+        ("name: lyon", "name: Lyon/1", "name"),
+        ("name: lyon", "nmae: lyon", 'unknown key; did you mean "name"?'),
+        ("    software: 13\n", "    software: 13\n    software: 12\n", "set twice, first at line 4"),
+        ("data: data", "data: data\npolicy: {away: maybe}", "expected refuse or report"),
+    ],
+)  # fmt: skip
+def test_traps(old: str, new: str, expected: str) -> None:
+    assert old in GOOD
+    assert expected in errors(GOOD.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("[{kind: user, aor: [201]}]", 'expected text, found the number 201; write "201"'),
+        ("[{kind: user, aor: [0612345670]}]", "found the number 103402424"),
+        ('[{kind: user, aor: ["+336"]}, {kind: user, aor: [+336]}]', "objects[1].aor[0]"),
+        ("[{kind: user, aor: []}]", "found an empty list"),
+        ("[{kind: User, aor: [a]}]", "kind"),
+        ("[{aor: [a]}]", "kind: missing"),
+        ("[{kind: user, name: a, aor: [a]}, {kind: trunk, name: a, aor: [b]}]",
+         "objects[1].name: \"a\" is the name of another row too"),
+    ],
+)  # fmt: skip
+def test_traps_of_objects(rows: str, expected: str) -> None:
+    assert expected in errors(GOOD + f"    objects: {rows}\n")
+
+
+def test_all_errors_at_once() -> None:
+    text = GOOD.replace("udp:0", "tcp:0").replace("software: 13", "software: x") + "    unknwon: user\n"
+    assert len(errors(text).splitlines()) == 3
+
+
+def test_one_name_and_one_listener_for_each_pbx() -> None:
+    twice = GOOD + GOOD.split("pbxs:\n")[1]
+    assert 'pbxs[1].name: "lyon" is the name of another entry too' in errors(twice)
+    other = GOOD + GOOD.split("pbxs:\n")[1].replace("lyon", "metz")
+    assert "pbxs[1].sip.listen[0]" in errors(other)
+
+
+def test_addresses_round_trip() -> None:
+    for text in ("192.0.2.10:5060", "[2001:db8::1]:5061", "pbx.example:5060"):
+        assert str(Address.parse(text)) == text
+    assert str(Endpoint.parse("udp:[::]:5060")) == "udp:[::]:5060"
+
+
+def test_each_listener_advertises_an_address_that_reaches_it() -> None:
+    text = GOOD.replace(
+        '["udp:0.0.0.0:5060"]', '["udp:0.0.0.0:5060", "udp:0.0.0.0:5070", "udp:[2001:db8::1]:5060"]'
+    )
+    sip = parse(text, "agent.yaml", AgentConfig).pbxs[0].sip
+    assert [str(sip.advertised(endpoint)) for endpoint in sip.listen] == [
+        "192.0.2.10:5060",
+        "192.0.2.10:5070",
+        "[2001:db8::1]:5060",
+    ]

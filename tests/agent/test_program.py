@@ -1,0 +1,260 @@
+"""The real `pbx-agent` process: join, run, its commands, SIGTERM, and a power cut (kill -9)."""
+
+import asyncio
+import json
+import stat
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.store import enrolment
+from tests.agent.conftest import House
+from tests.agent.scripted_master import TOKEN, ScriptedMaster
+
+PROGRAM = str(Path(sys.executable).with_name("pbx-agent"))
+
+
+class Agent:
+    """One `pbx-agent run` process and its log."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.log: list[dict[str, Any]] = []
+
+    async def until(self, event: str) -> dict[str, Any]:
+        """Read the log up to this event."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(20):
+            while line := await self.process.stderr.readline():
+                self.log.append(json.loads(line))
+                if self.log[-1]["event"] == event:
+                    return self.log[-1]
+        raise AssertionError(f"the log ended before {event}: {self.log}")
+
+    async def ended(self) -> int:
+        """The exit code, once the log has ended."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(20):
+            self.log += [json.loads(line) for line in (await self.process.stderr.read()).splitlines()]
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def started(config: Path) -> AsyncIterator[Agent]:
+    """A running agent process; killed at the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(PROGRAM, "run", "--config", str(config), stderr=PIPE)
+    agent = Agent(process)
+    try:
+        await agent.until("agent.ready")
+        yield agent
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await agent.ended()
+
+
+async def command(*words: str) -> tuple[int, str, str]:
+    """Run `pbx-agent WORDS`: exit code, stdout and stderr."""
+    process = await asyncio.create_subprocess_exec(PROGRAM, *words, stdout=PIPE, stderr=PIPE)
+    async with asyncio.timeout(30):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def asked(config: Path, *words: str) -> Any:
+    """The JSON answer of a command that must succeed."""
+    code, out, err = await command(*words, "--json", "--config", str(config))
+    assert code == 0, err
+    return json.loads(out)
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    """Edit a file as an administrator would."""
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.fixture
+def config(house: House) -> Path:
+    path = house.data.parent / "agent.yaml"
+    path.write_text(house.config_text())
+    return path
+
+
+async def test_ready_status_and_sigterm_keep_the_share(house: House, config: Path) -> None:
+    async with started(config) as agent:
+        assert agent.log[-1]["sip"] == {"lyon": [f"udp:127.0.0.1:{house.guard[1]}"]}
+        assert await house.register("202") == 200
+        (pbx,) = (await asked(config, "status"))["pbxs"]
+        assert list(pbx) == [
+            "name", "state", "master", "classes", "bindings", "enforcement", "bypass_until_ms", "alarms",
+        ]  # fmt: skip
+        assert list(pbx["master"]) == ["url", "last_sync_ms", "away_s", "grace_left_s"]
+        assert list(pbx["classes"]["seat"]) == [
+            "granted", "recall_to", "used", "reserved", "waiting", "lingering", "surplus", "spare", "refused",
+        ]  # fmt: skip
+        assert (pbx["name"], pbx["state"], pbx["bindings"]) == ("lyon", "in_sync", 1)
+        assert stat.S_IMODE((house.data / "agent.sock").stat().st_mode) == 0o660
+        code, table, _ = await command("status", "--config", str(config))
+        assert code == 0
+        assert "in_sync" in table
+        agent.process.terminate()
+        assert await agent.ended() == 0
+    assert house.master.requests[-1][0] != "/v1/agent/bye", "nothing was given back"
+    assert (await command("status", "--config", str(config)))[0] == 3
+
+
+async def test_restart_without_a_master_keeps_bindings_and_share(house: House, config: Path) -> None:
+    async with started(config) as agent:
+        assert await house.register("202") == 200
+        assert await house.register("203") == 200
+        agent.process.kill()
+        await agent.ended()
+    house.master.open.clear()
+    async with started(config):
+        (pbx,) = (await asked(config, "status"))["pbxs"]
+        assert (pbx["state"], pbx["bindings"], pbx["classes"]["seat"]["used"]) == ("away", 2, 2)
+        assert await house.register("202") == 200
+        assert await house.register("203") == 200
+
+
+async def test_after_kill_nine_no_want_falls(house: House, config: Path) -> None:
+    """Safety rule 4: a crash gives nothing back before a snapshot or the longest granted expiry."""
+    house.master.state = "short"
+    async with started(config) as agent:
+        phone = await house.phone()
+        assert await phone.registered(house.guard, "202") == 200
+        assert await house.register("203") == 200
+        await house.heard_demand(used=2, want=2)
+        agent.process.kill()
+        await agent.ended()
+    async with started(config):
+        assert await phone.registered(house.guard, "202", expires=0) == 200
+        await house.heard_demand(used=1, want=2)
+
+
+async def test_after_a_clean_stop_wants_fall_again(house: House, config: Path) -> None:
+    house.master.state = "short"
+    async with started(config) as agent:
+        phone = await house.phone()
+        assert await phone.registered(house.guard, "202") == 200
+        await house.heard_demand(used=1, want=1)
+        agent.process.terminate()
+        assert await agent.ended() == 0
+    async with started(config):
+        assert await phone.registered(house.guard, "202", expires=0) == 200
+        await house.heard_demand(used=0, want=0)
+
+
+async def test_bypass_and_bye_commands(house: House, config: Path) -> None:
+    house.master.capacity = 0
+    async with started(config) as agent:
+        code, _, err = await command("bypass", "--config", str(config))
+        assert (code, "--for" in err) == (2, True)
+        (pbx,) = (await asked(config, "bypass", "--for", "4h"))["pbxs"]
+        assert pbx["bypass_until_ms"] is not None
+        assert await house.register("202") == 200
+        (pbx,) = (await asked(config, "bypass", "--off"))["pbxs"]
+        assert pbx["bypass_until_ms"] is None
+        assert (await command("bye", "--pbx", "metz", "--config", str(config)))[0] == 1
+        await asked(config, "bye")
+        assert await agent.ended() == 0
+        assert house.master.requests[-1][0] == "/v1/agent/bye"
+
+
+async def test_bye_without_a_master_gives_nothing_back(house: House, config: Path) -> None:
+    async with started(config):
+        assert await house.register("202") == 200
+        house.master.down = True
+        code, _, err = await command("bye", "--config", str(config))
+        assert code == 1
+        assert "nothing was given back" in err
+        (pbx,) = (await asked(config, "status"))["pbxs"]
+        assert pbx["classes"]["seat"]["used"] == 1
+
+
+async def test_only_one_process_serves_a_directory(house: House, config: Path) -> None:
+    async with started(config):
+        code, _, err = await command("run", "--config", str(config))
+        assert code == 1
+        assert "in use by process" in err
+
+
+async def test_join_writes_key_enrolment_and_configuration(tmp_path: Path, master: ScriptedMaster) -> None:
+    config, data = tmp_path / "etc" / "agent.yaml", tmp_path / "var"
+    words = ("join", master.url, "--pin", master.pin, "--config", str(config), "--data", str(data))
+    code, _, err = await command(*words, "--token", "wrong")
+    assert (code, err.startswith("token_invalid")) == (1, True)
+    assert list(data.iterdir()) == []
+    code, out, err = await command(*words, "--token", TOKEN)
+    assert (code, err) == (0, "")
+    assert "lyon has joined acme (epoch 1)" in out
+    key = data / "lyon" / enrolment.KEY_FILE
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert enrolment.load(data / "lyon").pins == (master.pin,)
+    assert (await command("check-config", "--config", str(config)))[0] == 0
+    config.write_text(config.read_text() + "# mine\n")
+    assert (await command(*words, "--token", TOKEN))[0] == 0
+    assert config.read_text().endswith("# mine\n"), "a configuration that is there is kept"
+
+
+async def test_join_with_a_wrong_pin_sends_nothing(tmp_path: Path, master: ScriptedMaster) -> None:
+    config, data = tmp_path / "agent.yaml", tmp_path / "var"
+    words = ("join", master.url, "--token", TOKEN, "--pin", "sha256:" + "0" * 64)
+    code, _, err = await command(*words, "--config", str(config), "--data", str(data))
+    assert (code, err.startswith("pin_mismatch")) == (1, True)
+    assert master.requests == []
+    assert not config.exists()
+
+
+async def test_errors_have_their_exit_codes(house: House, config: Path) -> None:
+    code, _, err = await command("check-config", "--config", "nowhere.yaml")
+    assert (code, "cannot be read" in err) == (2, True)
+    rewrite(config, "software: 13", "software: x")
+    code, _, err = await command("run", "--config", str(config))
+    assert (code, "nothing was started" in err) == (2, True)
+    rewrite(config, "software: x", "software: 13")
+    rewrite(config, "lyon", "metz")
+    code, _, err = await command("run", "--config", str(config))
+    assert (code, "licence-master invite --pbx metz" in err) == (2, True)
+
+
+async def test_doctor_tells_what_it_sees(house: House, config: Path) -> None:
+    async with started(config):
+        assert await house.register("201") == 200
+        checks = (await asked(config, "doctor"))["checks"]
+        states = {check["check"]: check["state"] for check in checks}
+        assert states == {
+            "clock": "ok", "disk": "ok", "pbx": "ok", "path": "unknown", "enrolment": "ok", "master": "ok",
+            "agent": "ok", "objects": "warning",
+        }  # fmt: skip
+    house.pbx.close()
+    code, out, _ = await command("doctor", "--config", str(config))
+    assert code == 1
+    assert "failed" in out
+
+
+async def test_a_phone_registered_while_the_agent_ran_survives_in_the_token(
+    house: House, config: Path
+) -> None:
+    """The flow secret is stored: a Path made before a restart leads to the phone after it."""
+    async with started(config) as agent:
+        phone = await house.phone()
+        assert await phone.registered(house.guard, "202") == 200
+        route = house.pbx.requests[-1].split(b"\r\nPath: ")[1].split(b"\r\n")[0]
+        agent.process.kill()
+        await agent.ended()
+    async with started(config):
+        host, port = house.pbx.address
+        house.pbx.transport.sendto(
+            b"OPTIONS sip:202@phone SIP/2.0\r\nVia: SIP/2.0/UDP %b:%d;branch=z9hG4bKx\r\nRoute: %b\r\n"
+            b"Max-Forwards: 70\r\nFrom: <sip:pbx@pbx.test>;tag=1\r\nTo: <sip:202@phone>\r\n"
+            b"Call-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n" % (host.encode(), port, route),
+            house.guard,
+        )
+        assert (await phone.answer()).startswith(b"OPTIONS sip:202@phone")
