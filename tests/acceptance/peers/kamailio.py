@@ -1,0 +1,225 @@
+"""Kamailio as the PBX behind the guard and as the proxy that the benchmark compares with.
+
+Always with its fast allocator (`-x fm -X fm`): Debian's default is a debug allocator, two to three times
+slower. Contacts live in memory only: a restarted registrar has forgotten them.
+"""
+
+import http.client
+import json
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.peers.network import Ground, program
+from tests.acceptance.peers.processes import Program
+from tests.acceptance.peers.waiting import until
+
+MODULES = "/usr/lib/x86_64-linux-gnu/kamailio/modules"
+
+CORE = """#!KAMAILIO
+debug=2
+log_stderror=yes
+fork=yes
+children={workers}
+auto_aliases=no
+listen=udp:{host}:{port}
+server_signature=yes
+mpath="{modules}/"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "path.so"
+"""
+
+RPC = """listen=tcp:{host}:{port}
+tcp_children=1
+tcp_accept_no_cl=yes
+loadmodule "xhttp.so"
+loadmodule "jsonrpcs.so"
+modparam("jsonrpcs","transport",1)
+event_route[xhttp:request] { jsonrpc_dispatch(); }
+"""
+
+REGISTRAR = """loadmodule "usrloc.so"
+loadmodule "registrar.so"
+loadmodule "auth.so"
+modparam("usrloc","db_mode",0)
+modparam("usrloc","timer_interval",1)
+modparam("usrloc","hash_size",12)
+modparam("registrar","min_expires",{min_expires})
+modparam("registrar","default_expires",{default_expires})
+modparam("registrar","max_contacts",10)
+modparam("registrar","use_path",1)
+modparam("registrar","path_mode",1)
+"""
+
+REGISTRAR_ROUTES = """
+request_route {
+  if (!mf_process_maxfwd_header("10")) { sl_send_reply("483","Too Many Hops"); exit; }
+  if (is_method("OPTIONS") && uri==myself) { sl_send_reply("200","OK"); exit; }
+  if (has_totag()) {
+    if (loose_route()) { route(RELAY); exit; }
+    if (is_method("ACK")) { if (t_check_trans()) t_relay(); exit; }
+    sl_send_reply("404","Not here"); exit;
+  }
+  if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
+  if (is_method("REGISTER")) {
+    AUTHENTICATE
+    save("location");
+    exit;
+  }
+  if (is_method("INVITE")) {
+    record_route();
+    if (!lookup("location")) { sl_send_reply("404","Not registered"); exit; }
+  }
+  route(RELAY);
+}
+route[RELAY] { if (!t_relay()) sl_reply_error(); exit; }
+"""
+
+AUTHENTICATE = """
+    if (!($tU =~ "^[1-9][0-9][0-9][0-9]$")) { sl_send_reply("404","Unknown user"); exit; }
+    if (!pv_www_authenticate("$td","pw$tU","0") || $au != $tU) { www_challenge("$td","1"); exit; }
+"""
+
+PROXY_ROUTES = """
+request_route {{
+  if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483","Too Many Hops"); exit; }}
+  if (is_present_hf("Route")) loose_route();
+  if (is_method("REGISTER")) add_path();
+  if (is_method("INVITE") && !has_totag()) record_route();
+  if ($si != "{to_host}" || $sp != {to_port}) $du = "sip:{to_host}:{to_port}";
+  {relay}
+}}
+"""
+
+
+class Kamailio(Program):
+    """A Kamailio with the given configuration, ready when it answers OPTIONS to `host:port`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        ground: Ground,
+        address: tuple[str, int],
+        configuration: str,
+        *,
+        prefix: Sequence[str] = (),
+        memory_mb: int = 64,
+    ) -> None:
+        """Describe it; `prefix` comes before the command (taskset, strace)."""
+        self.host, self.port = address
+        self._configuration = configuration
+        command = [*prefix, program("kamailio"), "-f", str(folder / "kamailio.cfg"), "-DD", "-E"]
+        command += ["-x", "fm", "-X", "fm", "-m", str(memory_mb), "-w", str(folder), "-Y", str(folder)]
+        super().__init__("kamailio", command, folder, ground)
+
+    def start(self) -> None:
+        """Write the configuration, start, and wait for the first answer."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "kamailio.cfg").write_text(self._configuration)
+        super().start()
+        with self._ground.udp(self.host) as probe:
+            probe.settimeout(0.05)
+            until(lambda: self._answers(probe), what=f"an answer of Kamailio; see {self.log_path}")
+
+    def _answers(self, probe: socket.socket) -> bool:
+        """Send one OPTIONS; any answer will do."""
+        assert self.process.poll() is None, f"Kamailio ended:\n{self.log[-2000:]}"
+        host, port = probe.getsockname()
+        probe.sendto(
+            f"OPTIONS sip:{self.host}:{self.port} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bKprobe\r\n"
+            f"From: <sip:probe@{host}>;tag=1\r\nTo: <sip:probe@{self.host}>\r\n"
+            f"Call-ID: probe@{host}\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 5\r\n"
+            "Content-Length: 0\r\n\r\n".encode(),
+            (self.host, self.port),
+        )
+        try:
+            return probe.recv(4096).startswith(b"SIP/2.0 ")
+        except (TimeoutError, ConnectionRefusedError):
+            return False
+
+
+class Registrar(Kamailio):
+    """The PBX: registrar with digest and Path, calls relayed to what is registered.
+
+    Users are 1000 to 9999, the password of user N is `pwN`; any domain in the request counts as its own.
+    `digest=False` trusts everyone (the benchmark's registrar).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        ground: Ground,
+        address: tuple[str, int],
+        *,
+        digest: bool = True,
+        workers: int = 2,
+        min_expires: int = 1,
+        default_expires: int = 60,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        """Describe it; expiries in seconds."""
+        host, port = address
+        values = {"host": host, "port": port, "workers": workers, "modules": MODULES}
+        settings = {"min_expires": min_expires, "default_expires": default_expires}
+        text = CORE.format(**values) + REGISTRAR.format(**settings)
+        text += RPC.replace("{host}", host).replace("{port}", str(port))
+        text += REGISTRAR_ROUTES.replace("AUTHENTICATE", AUTHENTICATE if digest else "")
+        super().__init__(folder, ground, address, text, prefix=prefix)
+
+    def rpc(self, method: str, *parameters: str) -> Any:
+        """Return the result of a JSON-RPC call; LookupError with Kamailio's text if it refuses."""
+        connection = http.client.HTTPConnection(self.host, self.port)
+        connection.sock = self._ground.connect(self.host, self.port)
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
+        try:
+            connection.request("POST", "/RPC", json.dumps(request))
+            answer = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        if "error" in answer:
+            raise LookupError(answer["error"]["message"])
+        return answer["result"]
+
+    def contacts(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the contacts of each AOR (`Address`, `Expires` in seconds, `Path`, `User-Agent`, …)."""
+        domains = self.rpc("ul.dump")["Domains"]
+        return {
+            aor["Info"]["AoR"]: [contact["Contact"] for contact in aor["Info"]["Contacts"]]
+            for domain in domains
+            for aor in domain["Domain"]["AoRs"]
+        }
+
+
+class Proxy(Kamailio):
+    """A plain proxy in front of a registrar; to REGISTER it adds Via and Path, as the guard does.
+
+    `stateful=True` is `t_relay()` with transactions, `stateful=False` is `forward()`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        ground: Ground,
+        address: tuple[str, int],
+        to: tuple[str, int],
+        *,
+        stateful: bool = True,
+        workers: int = 1,
+        prefix: Sequence[str] = (),
+        memory_mb: int = 64,
+        settings: str = "",
+    ) -> None:
+        """Describe it; everything goes to the address `to`; `settings` are more lines of configuration."""
+        values = {"host": address[0], "port": address[1], "workers": workers, "modules": MODULES}
+        relay = "if (!t_relay()) sl_reply_error();" if stateful else "forward();"
+        text = CORE.format(**values) + "disable_tcp=yes\n" + settings
+        text += PROXY_ROUTES.format(to_host=to[0], to_port=to[1], relay=relay)
+        super().__init__(folder, ground, address, text, prefix=prefix, memory_mb=memory_mb)
