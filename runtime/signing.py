@@ -67,11 +67,6 @@ class SigningKey:
         return f"{self.key_id};{base64.b64encode(signature).decode()}"
 
 
-def sign(key: SigningKey, type_: str, body: bytes) -> str:
-    """The header value `<key id>;<base64>` for these exact bytes."""
-    return key.sign(type_, body)
-
-
 def verify(public: bytes, type_: str, body: bytes, header: str) -> bool:
     """Does this header value sign exactly this type and body with this raw public key?"""
     name, separator, encoded = header.partition(";")

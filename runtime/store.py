@@ -49,6 +49,7 @@ class Database(aiosqlite.Connection):
 
     def __init__(self, connector: Callable[[], sqlite3.Connection], lock: int) -> None:
         super().__init__(connector, 64)
+        self._thread.daemon = True  # a program that steps down does not wait for its store
         self._lock = lock
 
     async def write(self, statements: Sequence[Statement]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -152,6 +153,28 @@ def test_a_pinned_context_without_pins_is_refused_and_key_files_are_private(tmp_
     assert certificate.stat().st_mode & 0o777 == 0o644
     with pytest.raises(FileExistsError):
         make_certificate(tmp_path, "x")
+
+
+def test_the_loop_of_the_daemons_serves_both_kinds_of_socket(tmp_path: Path) -> None:
+    files = make_certificate(tmp_path, "x")
+    app = Greeter()
+
+    async def main() -> None:
+        tcp, unix = listen_tcp("127.0.0.1", 0), listen_unix(tmp_path / "admin.sock")
+        port, context = bound_port(tcp), pinned_context([pin_of_certificate(files[0].read_bytes())])
+        transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "admin.sock"))
+        async with running(app, tcp, files), running(app, unix):
+            async with httpx.AsyncClient(verify=context) as client:
+                await client.get(f"https://127.0.0.1:{port}/tcp")
+            async with httpx.AsyncClient(transport=transport) as client:
+                await client.get("http://local/unix")
+            async with httpx.AsyncClient(verify=pinned_context(["sha256:" + "0" * 64])) as client:
+                with pytest.raises(httpx.ConnectError) as caught:
+                    await client.get(f"https://127.0.0.1:{port}/wrong")
+                assert pin_mismatch(caught.value)
+
+    uvloop.run(main())
+    assert app.paths == ["/tcp", "/unix"]
 
 
 async def test_a_unix_socket_is_for_owner_and_group_and_goes_with_its_server(tmp_path: Path) -> None:

@@ -2,12 +2,7 @@
 
 import asyncio
 import contextlib
-import os
-import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,13 +14,11 @@ from runtime.store import (
     Statement,
     StoreBusyError,
     StoreFailedError,
-    StoreLockedError,
     StoreVersionError,
     open_database,
 )
 
 SCHEMA = ("CREATE TABLE event (seq INTEGER PRIMARY KEY, body TEXT NOT NULL)",)
-ROOT = Path(__file__).parents[2]
 
 
 def insert(*numbers: int) -> list[Statement]:
@@ -235,17 +228,6 @@ async def test_a_value_that_sqlite_cannot_hold_stops_the_writer_too(tmp_path: Pa
             commits.defer(insert(3))
 
 
-async def test_a_second_opener_is_told_whose_store_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    async with opened(path):
-        with pytest.raises(StoreLockedError, match=f"in use by process {os.getpid()}; stop it first"):
-            await open_database(path, SCHEMA)
-        child = run_child(f"asyncio.run(open_database(Path({str(path)!r}), ()))")
-        assert f"StoreLockedError: {path} is in use by process {os.getpid()}" in child.stderr
-    async with opened(path):
-        pass
-
-
 async def test_migrations_run_once_each_after_a_copy(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     second = "ALTER TABLE event ADD COLUMN note TEXT; CREATE TABLE extra (a)"
@@ -275,130 +257,6 @@ async def test_a_failed_migration_leaves_the_store_as_it_was(tmp_path: Path) -> 
     async with opened(path) as database:
         assert await one_value(database, "PRAGMA user_version") == 1
     assert rows(path) == [1]
-
-
-ACKNOWLEDGE = """
-async def main():
-    database = await open_database(Path({path!r}), {schema!r})
-    commits = GroupCommit(database)
-    task = asyncio.create_task(commits.run())
-    start = (await (await database.execute("SELECT coalesce(max(seq), 0) FROM event")).fetchone())[0]
-    async def one(number):
-        await commits.submit([("INSERT INTO event VALUES (?, 'x')", [(number,)])])
-        os.write(1, b"%d\\n" % number)
-    number = start
-    while True:
-        await asyncio.gather(*(one(number + n) for n in range(1, 8)))
-        number += 7
-asyncio.run(main())
-"""
-
-
-def test_what_was_acknowledged_before_kill_9_is_there(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    acknowledged: set[int] = set()
-    for wanted in (3, 50, 11, 100, 29):
-        with start_child(ACKNOWLEDGE.format(path=str(path), schema=SCHEMA)) as child:
-            assert child.stdout is not None
-            for _ in range(wanted):
-                acknowledged.add(int(child.stdout.readline()))
-            child.send_signal(signal.SIGKILL)
-            acknowledged |= {
-                int(line) for line in child.stdout.read().splitlines(keepends=True) if line[-1] == "\n"
-            }
-        with contextlib.closing(sqlite3.connect(path)) as connection:
-            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert acknowledged <= set(rows(path))
-    assert len(acknowledged) >= 193
-
-
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
-def test_every_group_is_synced_before_its_answer(tmp_path: Path) -> None:
-    """The trace shows an fdatasync before each acknowledgement, one for a group of seven."""
-    path, trace = tmp_path / "ledger.db", tmp_path / "trace"
-    code = ACKNOWLEDGE.format(path=str(path), schema=SCHEMA).replace("while True", "while number < 70")
-    done = run_child(
-        code.replace(
-            "number += 7\n", "number += 7\n    commits.close(); await task; await database.close()\n"
-        ),
-        "strace",
-        "-f",
-        "-o",
-        str(trace),
-        "-e",
-        "trace=fdatasync,write",
-    )
-    assert done.stdout.split() == [str(number) for number in range(1, 71)], done.stderr
-    syncs = 0
-    per_group: list[int] = []
-    for line in trace.read_text().splitlines():
-        if "fdatasync(" in line:
-            syncs += 1
-        elif "write(1, " in line:
-            number = int(line.split('"')[1].split("\\")[0])
-            if number % 7 == 1:
-                per_group.append(syncs)
-                syncs = 0
-            assert number % 7 == 1 or syncs == 0
-    assert len(per_group) == 10
-    assert all(count >= 1 for count in per_group), per_group
-
-
-@pytest.mark.skipif(not shutil.which("unshare"), reason="unshare is not installed")
-def test_a_full_file_system_steps_down_and_keeps_what_it_acknowledged(tmp_path: Path) -> None:
-    """A real tmpfs of 1 MiB in a mount namespace of our own."""
-    code = f"""
-async def main():
-    path = Path({str(tmp_path)!r}) / "ledger.db"
-    database = await open_database(path, {SCHEMA!r})
-    commits = GroupCommit(database)
-    task = asyncio.create_task(commits.run())
-    number = 0
-    try:
-        while True:
-            await commits.submit([("INSERT INTO event VALUES (?, ?)", [(number + 1, "x" * 3000)])])
-            number += 1
-    except StoreFailedError:
-        pass
-    try:
-        await task
-    except StoreFailedError as error:
-        print(error)
-    await database.close()
-    found = sqlite3.connect(path).execute("SELECT count(*), max(seq) FROM event").fetchone()
-    print(number > 50, found == (number, number))
-asyncio.run(main())
-"""
-    wrapped = (
-        "import subprocess; subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'none', "
-        + repr(str(tmp_path))
-        + "], check=True)\n"
-        + code
-    )
-    done = run_child(wrapped, "unshare", "-rm")
-    if "Operation not permitted" in done.stderr or "permission denied" in done.stderr:
-        pytest.skip("this machine allows no mount namespace")
-    assert done.stdout.splitlines()[-1] == "True True", done.stdout + done.stderr
-    assert "disk is full" in done.stdout or "disk I/O error" in done.stdout
-
-
-IMPORTS = """
-import asyncio, os, sqlite3
-from pathlib import Path
-from runtime.store import *
-from runtime.store import GroupCommit, open_database
-"""
-
-
-def run_child(code: str, *prefix: str) -> subprocess.CompletedProcess[str]:
-    command = [*prefix, sys.executable, "-c", IMPORTS + code]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-
-
-def start_child(code: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", IMPORTS + code], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
 
 
 def wal_commits(path: Path) -> int:
