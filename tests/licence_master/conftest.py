@@ -19,17 +19,14 @@ def master(tmp_path: Path) -> Iterator[Master]:
 
 def stock(master: Master, *rows: str, installation: str = "acme") -> None:
     """Install these licences (`TYPE,COUNT`)."""
-    inventory = master.home / f"{installation}.csv"
-    inventory.write_text("type,count\n" + "".join(f"{row}\n" for row in rows))
-    master.command("install", str(inventory), "--installation", installation)
+    content = "type,count\n" + "".join(f"{row}\n" for row in rows)
+    master.order("/licences", {"files": [{"name": "stock.csv", "content": content}]}, installation)
 
 
 async def join(master: Master, pbx: str, installation: str = "acme") -> Peer:
-    """Invite and enrol, as two people would."""
-    line = master.command("invite", "--pbx", pbx, "--installation", installation).split()
-    assert line[:3] == ["pbx-agent", "join", master.url]
-    assert line[6] == master.pin
-    peer = Peer(line[2], line[6])
-    said = await peer.enrol(line[4])
+    """Invite and enrol."""
+    invited = master.order("/invites", {"pbx": pbx}, installation)
+    peer = Peer(invited["url"], invited["pin"])
+    said = await peer.enrol(invited["token"])
     assert said.status == 200, said.body
     return peer

@@ -1,5 +1,6 @@
 """A real licence master as a process of its own, and the commands as a person types them."""
 
+import asyncio
 import json
 import os
 import signal
@@ -9,9 +10,17 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import httpx
+
+from licence_master.config import MasterConfig
+from licence_master.service.founding import initialise
+from runtime.config import load
 from runtime.tls import pin_of_certificate
+
+Row = dict[str, Any]
+Rows = list[Row]
 
 PROGRAM = (sys.executable, "-m", "licence_master.cli")
 TIMEOUT_S = 60
@@ -82,8 +91,12 @@ class Master:
         )
 
     def init(self, *installations: str) -> Self:
+        """What `licence-master init` does, without starting a process for it."""
+        config = load(self.config, MasterConfig)
         for name in installations or ("acme",):
-            self.command("init", "--installation", name)
+            installation = config.installation(name)
+            assert installation is not None
+            asyncio.run(initialise(config, installation))
         return self
 
     def start(self) -> Self:
@@ -132,6 +145,29 @@ class Master:
                 self._reader.join(TIMEOUT_S)
             assert process.stderr is not None
             process.stderr.close()
+
+    def api(self) -> httpx.Client:
+        """The admin API by its Unix socket: what the commands use."""
+        transport = httpx.HTTPTransport(uds=str(self.data / "admin.sock"))
+        return httpx.Client(
+            transport=transport, base_url="http://master/api/v1/installations", timeout=TIMEOUT_S
+        )
+
+    def ask(self, path: str, installation: str = "acme") -> Rows:
+        """The rows of a GET below the installation."""
+        with self.api() as api:
+            response = api.get(f"/{installation}{path}")
+            assert response.status_code == 200, response.text
+            rows: Rows = response.json()
+            return rows
+
+    def order(self, path: str, body: Row, installation: str = "acme", status: int = 200) -> Row:
+        """The answer to a POST below the installation."""
+        with self.api() as api:
+            response = api.post(f"/{installation}{path}", json=body)
+            assert response.status_code == status, response.text
+            row: Row = response.json()
+            return row
 
     def logged(self, event: str) -> list[dict[str, object]]:
         return [line for line in self.lines if line["event"] == event]

@@ -138,12 +138,13 @@ class Peer:
         }
         return msgspec.json.encode(message)
 
-    async def sync(self, want: dict[str, int], used: dict[str, int] | None = None, **more: object) -> Said:
-        """A fresh sync; `want` and `used` by class."""
-        demand = {
-            name: wire.ClassDemand(used=(used or want).get(name, 0), want=units)
-            for name, units in want.items()
-        }
+    async def sync(self, want: dict[str, int], idle: dict[str, int] | None = None, **more: object) -> Said:
+        """A fresh sync; `want` by class, `idle` of it preference, all but that used as far as it is lent."""
+        demand = {}
+        for name, units in want.items():
+            spare = (idle or {}).get(name, 0)
+            used = min(units - spare, self.shares.get(name, 0))
+            demand[name] = wire.ClassDemand(used=used, want=units, idle=spare)
         self.seq += 1
         return self.take(await self.post("/v1/agent/sync", self.sync_body(demand, **more)))
 

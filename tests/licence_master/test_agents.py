@@ -26,11 +26,7 @@ async def test_a_virtual_pbx_gets_port_and_ipva_together_or_neither(master: Mast
         answer = (await nice.sync({"virtual_seat": 6})).decoded(wire.Answer)
         assert answer.shares["virtual_seat"].granted == 4
         assert answer.denials["virtual_seat"].code == "ipva_missing"
-    pools = master.command("pools")
-    assert [line.split()[:4] for line in pools.splitlines()[1:]] == [
-        ["ipva", "4", "4", "4"],
-        ["port", "10", "10", "4"],
-    ]
+    assert {row["pool"]: row["lent"] for row in master.ask("/pools")} == {"ipva": 4, "port": 4}
 
 
 async def test_a_repeat_gets_the_stored_answer_byte_for_byte(master: Master) -> None:
@@ -46,21 +42,19 @@ async def test_a_repeat_gets_the_stored_answer_byte_for_byte(master: Master) -> 
 async def test_idle_units_are_recalled_for_a_phone_that_waits(master: Master) -> None:
     """Wake and recall: lyon's spare serves a phone at hq, with no timer in between."""
     async with await join(master, "lyon") as lyon, await join(master, "hq") as hq:
-        idle = {"seat": wire.ClassDemand(used=4, want=10, idle=6)}
-        lyon.seq += 1
-        lyon.take(await lyon.post("/v1/agent/sync", lyon.sync_body(idle)))
+        await lyon.sync({"seat": 10}, idle={"seat": 6})
         assert lyon.shares == {"seat": 10}
         sleeping = asyncio.create_task(lyon.wake())
-        denial = (await hq.sync({"seat": 1}, used={"seat": 0})).decoded(wire.Answer).denials["seat"]
+        denial = (await hq.sync({"seat": 1})).decoded(wire.Answer).denials["seat"]
         assert denial.recalling == 1
         assert await sleeping
-        recalled = (await lyon.sync({"seat": 10}, used={"seat": 4})).decoded(wire.Answer)
-        assert recalled.shares["seat"].recall_to is not None
+        recalled = (await lyon.sync({"seat": 10}, idle={"seat": 6})).decoded(wire.Answer)
+        assert recalled.shares["seat"].recall_to == 9
         waiting = asyncio.create_task(hq.wake())
-        await lyon.sync({"seat": 4})
+        await lyon.sync({"seat": 9}, idle={"seat": 5})
         assert await waiting
-        await hq.sync({"seat": 1}, used={"seat": 0})
-        assert (lyon.shares, hq.shares) == ({"seat": 4}, {"seat": 1})
+        await hq.sync({"seat": 1})
+        assert (lyon.shares, hq.shares) == ({"seat": 9}, {"seat": 1})
 
 
 async def test_bye_gives_everything_back(master: Master) -> None:
@@ -79,12 +73,8 @@ async def test_activity_is_acknowledged_once_and_tells_who_holds_what(master: Ma
         late = [happened(2, "202"), happened(3, "201", "released"), happened(4, "203", "refused")]
         await lyon.sync({"seat": 2}, activity=late)
         assert lyon.activity == 4
-    holders = master.command("holders").splitlines()
-    assert [line.split()[:4] for line in holders[1:]] == [["202", "lyon", "seat", "held"]]
-    assert "202 holds seat at lyon." in master.command("why", "202")
-    assert "203 was refused at lyon" in master.command("why", "203")
-    events = master.command("history", "--objects").splitlines()
-    assert len(events) == 1 + 4
+    assert [(row["object"], row["state"]) for row in master.ask("/holders")] == [("202", "held")]
+    assert len(master.ask("/events")) == 4
 
 
 async def test_a_holder_list_that_differs_twice_is_asked_for_and_healed(master: Master) -> None:
@@ -96,8 +86,7 @@ async def test_a_holder_list_that_differs_twice_is_asked_for_and_healed(master: 
         assert lyon.answer().holders_wanted == ("seat",)
         page = {"class": "seat", "after": "", "names": ["205", "206"], "last": True}
         await lyon.sync({"seat": 2}, holders=told, pages=[page])
-    holders = master.command("holders").splitlines()
-    assert [line.split()[0] for line in holders[1:]] == ["205", "206"]
+    assert [row["object"] for row in master.ask("/holders")] == ["205", "206"]
 
 
 async def test_a_health_check_needs_no_key(master: Master) -> None:

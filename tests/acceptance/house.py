@@ -1,0 +1,195 @@
+"""The whole product in a network: a licence master, and sites of an agent in front of a real Kamailio.
+
+Every program is the shipped one, started as a user starts it; the master is asked through its admin socket.
+"""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from tests.acceptance.peers.baresip import Baresip
+from tests.acceptance.peers.kamailio import Registrar
+from tests.acceptance.peers.network import Network
+from tests.acceptance.peers.processes import Command, own_command
+from tests.acceptance.peers.sipp import Sipp
+from tests.acceptance.peers.waiting import until
+
+SIP = 5060
+AGENTS = 8443
+INSTALLATION = "acme"
+NO_LINGER = {"user": 0}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A PBX with its agent in front; phones register with `domain` as registrar and the guard as proxy."""
+
+    name: str
+    guard: tuple[str, int]
+    registrar: Registrar
+    agent: Command
+    network: Network
+
+    @property
+    def domain(self) -> str:
+        """The host part of the site's AORs."""
+        return self.registrar.host
+
+    def phone(self, user: str, **options: Any) -> Baresip:
+        """A baresip phone of this site, started."""
+        host, port = self.guard
+        return self.network.start(Baresip(self.network, user, self.domain, proxy=f"{host}:{port}", **options))
+
+    def phones(self, users: list[str], **options: Any) -> Sipp:
+        """Many phones of this site (SIPp), started."""
+        pbx = (self.domain, SIP)
+        return self.network.start(Sipp(self.network, users, pbx, proxy=self.guard, **options))
+
+    def status(self) -> Any:
+        """`pbx-agent status --json` of this PBX."""
+        config = str(self.agent.folder / "agent.yaml")
+        said = run("pbx-agent", "status", "--config", config, "--json")
+        return json.loads(said)["pbxs"][0]
+
+
+class House:
+    """A licence master in a network, with the licences given as `{type: count}`, and its sites."""
+
+    def __init__(
+        self,
+        network: Network,
+        licences: Mapping[str, int],
+        pbxs: Mapping[str, str],
+        **policy: Any,
+    ) -> None:
+        """Describe it: `pbxs` maps names to platforms (gateway, ipva); the first is the master PBX."""
+        self.network = network
+        self.host = network.address()
+        self.sites: dict[str, Site] = {}
+        self._pbxs = pbxs
+        self._policy = {"linger_s": NO_LINGER, **policy}
+        self._licences = licences
+        self.folder = network.folder / "licence-master"
+        self.config = self.folder / "master.yaml"
+        self.master = Command(
+            network,
+            "licence-master",
+            [own_command("licence-master"), "serve", "--config", str(self.config)],
+            ready="master.ready",
+        )
+
+    def build(self) -> "House":
+        """Write the configuration, make the store, start the master and install the licences."""
+        self.folder.mkdir()
+        self.config.write_text(json.dumps(self._configuration()))
+        run("licence-master", "init", "--installation", INSTALLATION, "--config", str(self.config))
+        self.network.start(self.master)
+        self.install(self._licences)
+        return self
+
+    def _configuration(self) -> dict[str, Any]:
+        roles = ["master"] + ["slave"] * (len(self._pbxs) - 1)
+        macs = [f"00-90-33-00-00-{number:02x}" for number in range(len(self._pbxs))]
+        pbxs = [
+            {"name": name, "role": role, "platform": platform, "mac": mac}
+            for (name, platform), role, mac in zip(self._pbxs.items(), roles, macs, strict=True)
+        ]
+        installation = {"name": INSTALLATION, "software": 13, "policy": self._policy, "pbxs": pbxs}
+        return {
+            "data": "data",
+            "agents": {"listen": f"{self.host}:{AGENTS}"},
+            "admin": {"listen": f"{self.host}:8444"},
+            "installations": [installation],
+        }
+
+    def install(self, licences: Mapping[str, int], *flags: str) -> None:
+        """Install an inventory by the command line."""
+        rows = [{"type": type_, "count": count} for type_, count in licences.items()]
+        inventory = self.folder / "licences.yaml"
+        inventory.write_text(json.dumps({"licences": rows}))
+        run("licence-master", "install", str(inventory), "--config", str(self.config), *flags)
+
+    def site(self, name: str, *, start: bool = True, **sip: Any) -> Site:
+        """Start a Kamailio, let an agent join for this PBX, and start it in front."""
+        folder = self.network.folder / f"pbx-{name}"
+        registrar = self.network.start(Registrar(folder, self.network, (self.network.address(), SIP)))
+        guard = self.network.address()
+        config = self.network.folder / f"agent-{name}" / "agent.yaml"
+        config.parent.mkdir()
+        config.write_text(json.dumps(agent_configuration(name, guard, registrar.host, **sip)))
+        self.join(name, config)
+        words = [own_command("pbx-agent"), "run", "--config", str(config)]
+        agent = Command(self.network, f"agent-{name}", words, ready="agent.ready")
+        site = Site(name, (guard, SIP), registrar, agent, self.network)
+        self.sites[name] = site
+        if start:
+            self.network.start(agent)
+            until(lambda: self.row("shares", name) or self.state(name) == "in_sync", what=f"{name} in sync")
+        return site
+
+    def join(self, name: str, config: Any) -> None:
+        """Invite and join, by the two commands an administrator types."""
+        words = ("--pbx", name, "--config", str(self.config), "--json")
+        invitation = json.loads(run("licence-master", "invite", *words))
+        line = invitation["command"].split()
+        self.network.run([own_command(line[0]), *line[1:], "--config", str(config)])
+
+    def state(self, name: str) -> str:
+        """The state that the agent of this site gives itself."""
+        state: str = self.sites[name].status()["state"]
+        return state
+
+    # --- asking the master
+
+    def get(self, what: str) -> Any:
+        """GET below the installation, through the admin socket."""
+        transport = httpx.HTTPTransport(uds=str(self.folder / "data" / "admin.sock"))
+        with httpx.Client(transport=transport, base_url="http://admin") as client:
+            answer = client.get(f"/api/v1/installations/{INSTALLATION}/{what}")
+            answer.raise_for_status()
+            return answer.json()
+
+    def row(self, what: str, pbx: str) -> Any:
+        """The first row of an answer that belongs to this PBX, or None."""
+        return next((row for row in self.get(what) if row["pbx"] == pbx), None)
+
+    def pool(self, name: str) -> Any:
+        """One row of the pools."""
+        return next(row for row in self.get("pools") if row["pool"] == name)
+
+    def used(self, pool: str = "port") -> int:
+        """Units of a pool that the agents reported as used."""
+        used: int = self.pool(pool)["used"]
+        return used
+
+    def wait_used(self, count: int, pool: str = "port", within_s: float = 10.0) -> None:
+        """Wait until the agents have reported this use."""
+        until(lambda: self.used(pool) == count, within_s, f"{count} used of {pool}")
+
+    def assert_never_over(self) -> None:
+        """Lent units do not exceed what is usable, in any pool."""
+        for row in self.get("pools"):
+            assert row["used"] <= row["lent"] <= row["usable"], row
+
+
+def agent_configuration(name: str, guard: str, pbx: str, **sip: Any) -> dict[str, Any]:
+    """The agent.yaml of a site; every AOR is a user, except 11, a group."""
+    objects = [{"kind": "group", "aor": ["11"]}, {"kind": "user", "aor": ["*"]}]
+    entry = {
+        "name": name,
+        "software": 13,
+        "sip": {"listen": [f"udp:{guard}:{SIP}"], "advertise": f"{guard}:{SIP}", "pbx": f"udp:{pbx}:{SIP}"},
+        "objects": objects,
+    }
+    return {"data": "data", "pbxs": [{**entry, **sip}]}
+
+
+def run(command: str, *words: str) -> str:
+    """Run one of our commands to its end; what it printed. CalledProcessError shows what went wrong."""
+    done = subprocess.run([own_command(command), *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command} {words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
