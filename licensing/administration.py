@@ -54,6 +54,8 @@ def change(
     after = replay(events, state)
     claims = Claims(after, demands or {}, silent)
     keys = {key for key in {*state.pools, *after.pools, *after.lent} if _differs(state, after, key)}
+    if state.recovering and not after.recovering:
+        keys |= after.pools.keys()
     moved = {name for name in after.shares if state.place_of(name) != after.place_of(name)} - silent
     wake = recall.served_by(claims, keys) | recall.holders_of_surplus(claims, keys) | moved
     return Change(after, tuple(events), wake, warnings)

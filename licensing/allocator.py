@@ -14,7 +14,7 @@ from licensing.claims import Claims, Demands, may_grow, need
 from licensing.codes import Code, Refusal
 from licensing.demand import CLASSES
 from licensing.denial import denial
-from licensing.ledger import AnyEvent, ShareChanged, SoftwareReported, replay
+from licensing.ledger import AnyEvent, ShareChanged, SiteAccounted, SoftwareReported, replay
 from licensing.lending import fall, grow, move, room, stamp
 from licensing.recovery import recover
 from licensing.state import State
@@ -42,13 +42,14 @@ class Outcome:
 
 def sync(state: State, demands: Demands, request: Sync, *, silent: Set[str] = frozenset()) -> Outcome:
     """Decide a sync of an enrolled agent that `examine` called fresh."""
-    events = tuple(_reported(state, request))
+    events = (*_accounted(state, request.agent), *_reported(state, request))
     return _decide(replay(events, state), events, demands, request.agent, request.classes, silent)
 
 
 def bye(state: State, demands: Demands, agent: str, *, silent: Set[str] = frozenset()) -> Outcome:
     """Everything back: the agent's record falls to nothing, its enrolment stays."""
-    return _decide(state, (), demands, agent, {}, silent)
+    events = tuple(_accounted(state, agent))
+    return _decide(replay(events, state), events, demands, agent, {}, silent)
 
 
 def hello(
@@ -74,6 +75,12 @@ def hello(
     reported = tuple(_reported(after, request))
     after = replay(reported, after)
     return _decide(after, found + reported, demands, request.agent, request.classes, silent)
+
+
+def _accounted(state: State, agent: str) -> Iterator[AnyEvent]:
+    """A recovery lets an agent say more than hello only when it has applied the answer to its hello."""
+    if agent in state.waiting:
+        yield SiteAccounted(agent)
 
 
 def _reported(state: State, request: Sync) -> Iterator[AnyEvent]:
@@ -102,6 +109,8 @@ def _decide(
     denials = dict(_denials(claims, agent, demand, cuts))
     denials |= {name: _unknown_class(classes[name]) for name in classes if name not in CLASSES}
     returned = {key for key in state.lent if after.lent_from(key) < state.lent_from(key)}
+    if any(isinstance(event, SiteAccounted) for event in before):
+        returned |= after.pools.keys()
     wake = recall.served_by(claims, returned).union(
         *(recall.holders_of_idle(claims, agent, name) for name, found in denials.items() if found.recalling)
     )
@@ -111,7 +120,7 @@ def _decide(
         shares={name: _grant(claims, agent, name, cuts[name]) for name in names},
         denials=denials,
         demand=demand,
-        wake=wake - {agent},
+        wake=wake - {agent} | (after.waiting & {agent}),
     )
 
 

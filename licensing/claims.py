@@ -104,6 +104,8 @@ class Claims:
 
         Measured by the spare that each would like, not by the one it keeps, so that obeying does not end it.
         """
+        if key not in self.state.pools:
+            return True
         margin = min(units - sums.held + sums.idle - sums.unmet for units, sums in self.steps(key, software))
         return margin < self.sums(key, 0).spares
 
@@ -119,16 +121,16 @@ class Claims:
         state = self.state
         shares = state.shares.get(agent, _NO_SHARES)
         heard = self.demands.get(agent)
-        silent = agent in self.silent
-        asks = not silent and may_grow(state, agent)
+        silent = agent in self.silent or not answers(state, agent)
         for class_ in _named(shares, heard):
             share = shares.get(class_, NO_SHARE)
             held = share.drawn.get(key, 0)
-            reaches = any(key in slot for slot in state.bundle(agent, class_) or ())
+            reaches = (agent, class_) in state.reach(key)
             if not held and not reaches:
                 continue
             demand = _told(heard, class_, share)
             missing = demand.want - demand.idle - share.granted
+            asks = missing > 0 and reaches and not silent and may_grow(state, agent)
             yield Claim(
                 agent,
                 class_,
@@ -136,7 +138,7 @@ class Claims:
                 share,
                 held,
                 min(held, -missing) if missing < 0 else 0,
-                missing if missing > 0 and reaches and asks else 0,
+                missing if asks else 0,
                 min(held, demand.used),
                 spare(demand) if reaches else 0,
                 silent,
@@ -156,8 +158,12 @@ def _told(heard: Mapping[str, ClassDemand] | None, class_: str, share: Share) ->
     return heard.get(class_, _NOTHING)
 
 
+def answers(state: State, agent: str) -> bool:
+    """Whether the master still listens to this agent, so that it can give units back."""
+    known = state.agents.get(agent)
+    return known is not None and not known.revoked and known.standing != "quarantined"
+
+
 def may_grow(state: State, agent: str) -> bool:
     """Whether anything new may be lent to this agent at all."""
-    known = state.agents.get(agent)
-    good = known is not None and not known.revoked and known.standing in ("good", "alert")
-    return good and not state.recovering
+    return answers(state, agent) and state.agents[agent].standing != "frozen" and not state.recovering

@@ -127,7 +127,7 @@ def _unknown(state: State, request: Sync | Bye, hello: bool) -> Examination:
 
 def _needs_hello(state: State, agent: Agent, request: Sync | Bye) -> Code | None:
     """Why a sync or bye of this agent cannot be understood without a hello."""
-    if request.agent in state.waiting:
+    if request.agent in state.waiting and not state.confirmed_by(agent.name, request.instance, request.term):
         return Code.HELLO_NEEDED
     if request.epoch < agent.epoch:
         return Code.EPOCH_OLD
@@ -147,8 +147,6 @@ def _in_order(
 ) -> Examination:
     awaited = request.agent in state.waiting | state.released
     foreign = request.instance != state.instance or request.term > state.term or request.epoch > agent.epoch
-    if foreign and (awaited or contact.any_prev):
-        return Fresh()
     if request.seq == contact.seq and contact.body_hash:
         if request.epoch != contact.epoch and contact.epoch < agent.epoch:
             return _rejected(Code.SEQ_OLD)
@@ -158,7 +156,7 @@ def _in_order(
     if request.seq < contact.seq:
         return _old_seq(agent, contact, request, clone)
     if foreign:
-        return Fresh(behind=True)
+        return Fresh(behind=not awaited and not contact.any_prev)
     if contact.any_prev or request.prev in (contact.confirmed, contact.issued):
         return Fresh()
     if request.prev in contact.retired:

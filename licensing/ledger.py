@@ -69,7 +69,7 @@ class PbxAdded(Event, frozen=True):
     pbx: Pbx
 
     def after(self, state: State) -> State:
-        known = self.pbx.name in state.heard | state.released
+        known = self.pbx.name in state.heard or self.pbx.name in state.released
         waiting = state.waiting | {self.pbx.name} if state.recovering and not known else state.waiting
         pbxs = {**state.pbxs, self.pbx.name: self.pbx}
         return replace(state, pbxs=pbxs, waiting=waiting).restocked()
@@ -205,7 +205,7 @@ class RecoveryStarted(Event, frozen=True):
         return replace(
             state,
             waiting=frozenset(self.waiting),
-            heard=frozenset(),
+            heard={},
             released=frozenset(),
             roster_complete=state.roster_version > 0,
             licences_lost=not state.entitlements,
@@ -219,7 +219,7 @@ class RosterLearned(Event, frozen=True):
     agents: dict[str, str]
 
     def after(self, state: State) -> State:
-        new = frozenset(self.agents) - state.heard - state.released
+        new = frozenset(self.agents) - state.heard.keys() - state.released
         return replace(
             state,
             roster=self.agents,
@@ -230,22 +230,31 @@ class RosterLearned(Event, frozen=True):
 
 
 class HelloSaid(Event, frozen=True):
-    """An agent that the recovery waited for has shown what it holds; its epoch is at least this."""
+    """An agent has shown what it holds; its epoch is at least this.
+
+    It is still waited for: the hello may be an old one that was late on the wire (`SiteAccounted`).
+    """
 
     agent: str
     epoch: int
 
     def after(self, state: State) -> State:
         agent = replace(state.agents[self.agent], epoch=self.epoch)
-        return _ended(
-            replace(
-                state,
-                agents={**state.agents, self.agent: agent},
-                heard=state.heard | {self.agent},
-                released=state.released - {self.agent},
-                waiting=state.waiting - {self.agent},
-            )
+        return replace(
+            state,
+            agents={**state.agents, self.agent: agent},
+            heard={**state.heard, self.agent: state.term},
+            released=state.released - {self.agent},
         )
+
+
+class SiteAccounted(Event, frozen=True):
+    """The agent has applied the answer to its hello, so that what is on record is what it holds."""
+
+    agent: str
+
+    def after(self, state: State) -> State:
+        return _ended(replace(state, waiting=state.waiting - {self.agent}))
 
 
 class CloneSuspected(Event, frozen=True):
@@ -286,6 +295,7 @@ AnyEvent = (
     | RecoveryStarted
     | RosterLearned
     | HelloSaid
+    | SiteAccounted
     | CloneSuspected
     | SiteConfirmed
 )
@@ -337,4 +347,4 @@ def _standing(state: State, name: str, standing: Standing) -> State:
 
 
 def _ended(state: State) -> State:
-    return state if state.waiting else replace(state, heard=frozenset(), roster_complete=True)
+    return state if state.waiting else replace(state, heard={}, roster_complete=True)

@@ -14,11 +14,8 @@ def free(state: State, key: PoolKey, software: int) -> int:
 
     For every release s up to the software, holders that run s or newer never exceed what serves s (L.r6).
     """
-    holders = state.lent.get(key, {})
     return min(
-        units - sum(held for name, held in holders.items() if not step or state.software_of(name) >= step)
-        for step, units in state.pool(key).steps
-        if step <= software
+        units - state.lent_from(key, step) for step, units in state.pool(key).steps if step <= software
     )
 
 

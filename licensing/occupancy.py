@@ -141,9 +141,7 @@ class Occupancy:
     @property
     def limit(self) -> int:
         """Units this class may occupy: the usable share, or what a recall leaves of it."""
-        if self.recall_to is None:
-            return self.usable
-        return min(self.usable, max(self.recall_to, self.busy))
+        return self.usable if self.recall_to is None else min(self.usable, self.recall_to)
 
     @property
     def room(self) -> int:

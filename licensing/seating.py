@@ -10,6 +10,7 @@ from itertools import islice
 
 from licensing.codes import Code
 from licensing.decision import ADMITTED, RESERVED, Decision
+from licensing.demand import ANY_KIND
 from licensing.history import Happening, SeatEvent, history
 from licensing.occupancy import Event, Occupancy, Seat, State
 from licensing.want import Want
@@ -81,9 +82,9 @@ class Seating:
         return self.want(seat.class_).occupancy
 
     def class_of(self, kind: str) -> str | None:
-        """The class an object kind draws, or None; a kind without a row draws like a user (L.r8)."""
+        """The class an object kind draws, or None; a kind without a row draws as any kind does (L.r8)."""
         kinds = self.policy.kinds
-        return kinds[kind] if kind in kinds else kinds.get("user")
+        return kinds[kind] if kind in kinds else kinds.get(ANY_KIND, kinds.get("user"))
 
     def new(self, name: str, kind: str, class_: str) -> Seat:
         """A free seat, not kept until it moves."""
@@ -135,7 +136,6 @@ class Seating:
         while (seat := occupancy.next_served()) is not None:
             self.take(occupancy, now_ms)
             if seat.state is State.SURPLUS:
-                seat.marked = False
                 self.move(seat, Event.BOUND, now_ms)
             else:
                 seat.until_ms = 0

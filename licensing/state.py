@@ -66,8 +66,9 @@ Bundle = tuple[tuple[PoolKey, ...], ...]
 class State:
     """Everything the ledger says, after `position` events.
 
-    `waiting` are the agents that a recovery still waits for, `heard` those that said hello in it,
-    `released` those that an operator released in it; nothing new is lent while anyone is waited for.
+    `waiting` are the agents that a recovery still waits for, `heard` those that said hello in it with the
+    term they were answered under, `released` those that an operator released in it; nothing new is lent
+    while anyone is waited for.
     `roster_complete` is False while a store made anew has learned no roster; an agent not in it may exist.
     `licences_lost` says that a store made anew has not seen an installation yet, so it recalls nothing.
     """
@@ -85,7 +86,7 @@ class State:
     roster_complete: bool = True
     shares: Shares = field(default_factory=dict)
     waiting: frozenset[str] = frozenset()
-    heard: frozenset[str] = frozenset()
+    heard: Mapping[str, int] = field(default_factory=dict)
     released: frozenset[str] = frozenset()
     licences_lost: bool = False
     # what follows from the above
@@ -95,11 +96,16 @@ class State:
     # answers given before, for as long as nothing changes that they rest on (see `restocked`)
     _software: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     _bundles: dict[tuple[str, str], Bundle | None] = field(default_factory=dict, compare=False, repr=False)
+    _reach: dict[PoolKey, frozenset[tuple[str, str]]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def recovering(self) -> bool:
         """Whether some agent has still to say hello before anything new is lent."""
         return bool(self.waiting)
+
+    def confirmed_by(self, agent: str, instance: str, term: int) -> bool:
+        """Whether a message proves that its agent has applied an answer of this recovery to its hello."""
+        return agent in self.heard and instance == self.instance and term >= self.heard[agent]
 
     @property
     def master_software(self) -> int:
@@ -143,6 +149,15 @@ class State:
         ipva_place = name if self.settings.ipva_binding == "consumer" else place
         return slots(class_, place, name, ipva_place)
 
+    def reach(self, key: PoolKey) -> frozenset[tuple[str, str]]:
+        """The PBXs that may draw from a pool, each with the class it does so for."""
+        reach = self._reach.get(key)
+        if reach is None:
+            pairs = ((name, class_) for name in self.pbxs for class_ in CLASSES)
+            reach = frozenset(pair for pair in pairs if any(key in slot for slot in self.bundle(*pair) or ()))
+            self._reach[key] = reach
+        return reach
+
     def pool(self, key: PoolKey) -> Pool:
         """The pool of this key, an empty one where nothing is installed."""
         return self.pools.get(key) or empty_pool(key)
@@ -151,9 +166,12 @@ class State:
         """What is on record for this agent and class."""
         return self.shares.get(agent, {}).get(class_, NO_SHARE)
 
-    def lent_from(self, key: PoolKey) -> int:
-        """Units of a pool on record as lent."""
-        return sum(self.lent.get(key, {}).values())
+    def lent_from(self, key: PoolKey, software: int = 0) -> int:
+        """Units of a pool on record as lent, to PBXs that run this software or newer."""
+        holders = self.lent.get(key, {})
+        if not software:
+            return sum(holders.values())
+        return sum(units for name, units in holders.items() if self.software_of(name) >= software)
 
     def holds_share(self, agent: str) -> bool:
         """Whether anything is on record for this agent."""
@@ -162,7 +180,7 @@ class State:
     def restocked(self) -> "State":
         """This state with its pools and local places counted anew."""
         rows = self.entitlements.values()
-        state = replace(self, local=local_places(rows), _software={}, _bundles={})
+        state = replace(self, local=local_places(rows), _software={}, _bundles={}, _reach={})
         return replace(state, pools=stock(rows, self.pbxs, self.settings, state.master_software))
 
     def with_share(self, agent: str, class_: str, share: Share) -> "State":
@@ -172,9 +190,15 @@ class State:
         for key in {*old.drawn, *share.drawn}:
             difference = share.drawn.get(key, 0) - old.drawn.get(key, 0)
             if difference:
-                holders = dict(lent.get(key, {}))
-                holders[agent] = holders.get(agent, 0) + difference
-                lent[key] = {name: units for name, units in holders.items() if units}
+                lent[key] = _with_units(lent.get(key, {}), agent, difference)
         classes = {**self.shares.get(agent, {}), class_: share}
         kept = {name: kept for name, kept in classes.items() if kept.granted}
         return replace(self, shares={**self.shares, agent: kept}, lent=lent)
+
+
+def _with_units(holders: Mapping[str, int], agent: str, difference: int) -> Mapping[str, int]:
+    changed = dict(holders)
+    changed[agent] = changed.get(agent, 0) + difference
+    if not changed[agent]:
+        del changed[agent]
+    return changed

@@ -110,7 +110,6 @@ class SeatModel:
         while (thing := self.next_one()) is not None:
             self.make_unit(now)
             if thing.state is State.SURPLUS:
-                thing.marked = False
                 self.put(thing, State.HELD, now)
             else:
                 thing.until = 0

@@ -42,6 +42,13 @@ def asked(peer: Peer, master: Master, class_: str, need: int) -> Answer:
     return reply
 
 
+def accounted(peer: Peer, master: Master, class_: str, need: int) -> Answer:
+    """Hello, and the message after it, which shows that the hello was not an old one."""
+    asked(peer, master, class_, need)
+    assert master.woken >= {peer.name}
+    return asked(peer, master, class_, need)
+
+
 def test_a_lost_store_learns_the_shares_and_lends_nothing_before_it_knows_all() -> None:
     _, peers = running()
     master = made_anew()
@@ -51,10 +58,12 @@ def test_a_lost_store_learns_the_shares_and_lends_nothing_before_it_knows_all() 
     assert first.shares["seat"].recall_to is None
     assert (first.instance, first.term) == ("two", 2)
     install(master, (10, "PBX-Port13"), (5, "PBX-IPVA13"))
-    assert asked(peers["lyon"], master, "seat", 9).shares["seat"].granted == 2
-    assert master.state.recovering
-    assert asked(peers["nancy"], master, "virtual_seat", 1).shares["virtual_seat"].granted == 1
+    assert accounted(peers["lyon"], master, "seat", 9).shares["seat"].granted == 2
+    assert accounted(peers["nancy"], master, "virtual_seat", 1).shares["virtual_seat"].granted == 1
+    assert master.state.waiting == {"hq"}
+    assert asked(peers["hq"], master, "seat", 3).shares["seat"].granted == 3
     assert not master.state.recovering
+    assert master.woken == {"lyon"}
     assert master.state.lent_from(next(key for key in master.state.lent if key.pool == "port")) == 6
     assert asked(peers["hq"], master, "seat", 9).shares["seat"].granted == 7
 
@@ -63,7 +72,7 @@ def test_without_its_licences_a_new_store_recalls_nothing_and_the_phones_go_on()
     _, peers = running()
     master = made_anew()
     for name, class_, need in (("hq", "seat", 3), ("lyon", "seat", 2), ("nancy", "virtual_seat", 1)):
-        grant = asked(peers[name], master, class_, need).shares[class_]
+        grant = accounted(peers[name], master, class_, need).shares[class_]
         assert (grant.granted, grant.recall_to, grant.max_software) == (need, None, 13)
     assert asked(peers["hq"], master, "seat", 4).denials["seat"].code == "no_free_licence"
 
@@ -71,7 +80,7 @@ def test_without_its_licences_a_new_store_recalls_nothing_and_the_phones_go_on()
 def test_the_roster_in_a_proof_names_whom_else_to_wait_for() -> None:
     old, peers = running()
     master = Master.found(PBXS[:2], Settings(), instance="two", recovery=True)
-    asked(peers["hq"], master, "seat", 3)
+    accounted(peers["hq"], master, "seat", 3)
     assert master.state.waiting == {"lyon", "nancy"}
     assert master.state.roster == old.state.roster
 
@@ -96,8 +105,8 @@ def test_who_does_not_come_is_released_by_name_and_returns_with_share_0() -> Non
     _, peers = running()
     master = made_anew()
     install(master, (10, "PBX-Port13"), (5, "PBX-IPVA13"))
-    asked(peers["hq"], master, "seat", 3)
-    asked(peers["lyon"], master, "seat", 2)
+    accounted(peers["hq"], master, "seat", 3)
+    accounted(peers["lyon"], master, "seat", 2)
     assert master.commit(administration.release_site(master.state, "nancy")) is None
     assert not master.state.recovering
     back = peers["nancy"]
@@ -125,7 +134,7 @@ def test_a_store_put_back_by_hand_is_found_out_by_the_first_message() -> None:
 def test_a_recovery_waits_again_for_nobody_who_has_been_heard() -> None:
     _, peers = running()
     master = made_anew()
-    asked(peers["hq"], master, "seat", 3)
+    accounted(peers["hq"], master, "seat", 3)
     peers["hq"].restart()
     asked(peers["hq"], master, "seat", 3)
     assert master.state.waiting == {"lyon", "nancy"}
@@ -148,3 +157,22 @@ def test_a_pbx_that_holds_a_share_is_neither_invited_again_nor_taken_out() -> No
     assert master.commit(administration.configure(master.state, Settings(), PBXS[:1], {})) is Code.SHARE_HELD
     assert master.commit(administration.release_site(master.state, "lyon")) is None
     assert master.commit(administration.enrol(master.state, "lyon", "new key")) is None
+
+
+def test_a_hello_that_was_late_on_the_wire_accounts_for_nobody() -> None:
+    old, peers = running()
+    peers["hq"].restart()
+    asked(peers["hq"], old, "seat", 3)
+    late = peers["hq"].sent[-1]
+    assert asked(peers["hq"], old, "seat", 6).shares["seat"].granted == 6
+    master = made_anew()
+    install(master, (10, "PBX-Port13"), (5, "PBX-IPVA13"))
+    assert isinstance(master.receive(late), Answer)
+    for name, class_, need in (("lyon", "seat", 9), ("nancy", "virtual_seat", 1)):
+        accounted(peers[name], master, class_, need)
+    assert master.state.waiting == {"hq"}
+    assert asked(peers["hq"], master, "seat", 6).shares["seat"].granted == 6
+    assert master.state.share("hq", "seat").granted == 6
+    assert master.receive(late) is Code.SEQ_OLD
+    asked(peers["hq"], master, "seat", 6)
+    assert asked(peers["lyon"], master, "seat", 9).shares["seat"].granted == 3

@@ -485,3 +485,44 @@ def test_a_code_this_agent_does_not_know_is_still_a_refusal(code: str) -> None:
     ((_, refusal),) = seats.settle(20)
     assert isinstance(refusal, Refused)
     assert refusal.code is Code.NO_FREE_LICENCE
+
+
+def test_half_of_an_odd_spare_is_rounded_up() -> None:
+    seats = lending(42)
+    held(seats, *(f"u{n}" for n in range(41)))
+    assert seats.demand()["seat"].want == 41 + 3
+
+
+def test_a_second_lingering_has_a_time_of_its_own() -> None:
+    seats = lending(2)
+    held(seats, "u1", "u2")
+    seats.release("u1", 0)
+    seats.decide("u1", "user", 10)
+    seats.commit("u1", "user", 10)
+    seats.release("u2", 10)
+    seats.release("u1", 20)
+    assert seats.next_expiry() == 120_010
+    seats.expire(120_010)
+    assert (seats.state_of("u1"), seats.state_of("u2")) == (State.LINGERING, State.FREE)
+
+
+def test_an_object_once_accepted_is_not_unproven_again() -> None:
+    seats = lending(3)
+    seats.decide("x1", "user", 0)
+    seats.commit("x1", "user", 0)
+    seats.release("x1", 0)
+    assert seats.decide("x1", "user", 1) == RESERVED
+    assert seats.decide("x2", "user", 1) == RESERVED
+
+
+def test_history_tells_nothing_of_a_try_that_changed_nothing() -> None:
+    seats = lending(1)
+    held(seats, "u1")
+    seats.release("u1", 0)
+    seats.drain_events()
+    seats.decide("u1", "user", 10)
+    seats.release("u1", 20)
+    assert seats.drain_events() == []
+    seats.decide("u1", "user", 30)
+    seats.release("u1", 120_000)
+    assert [event.event for event in seats.drain_events()] == ["released"]

@@ -15,7 +15,7 @@ from licensing.wire import Denial, Policy
 from tests.licensing.seat_model import SeatModel
 
 KIND = {
-    **{f"u{n}": "user" for n in range(5)},
+    **{f"u{n}": "user" for n in range(8)},
     **{f"t{n}": "trunk" for n in range(2)},
     "g0": "group",
 }
@@ -47,12 +47,12 @@ class SeatMachine(RuleBasedStateMachine):
         self.model = SeatModel()
         self.told: dict[str, str] = {}
 
-    @initialize(units=UNITS, proven=st.sets(NAMES))
-    def begin(self, units: int, proven: set[str]) -> None:
+    @initialize(units=UNITS, proven=st.sets(NAMES), synced=st.booleans())
+    def begin(self, units: int, proven: set[str], synced: bool) -> None:
         self.seats = Seats(policy("enforce", "refuse"), proven)
         self.model = SeatModel(proven=set(proven))
-        self.seats.lend({"seat": Limit(units, units)}, self.now)
-        self.model.lend(units, units, None, False, False, True, self.now)
+        self.seats.lend({"seat": Limit(units, units)}, self.now, synced=synced)
+        self.model.lend(units, units, None, False, False, synced, self.now)
 
     @rule(ms=st.sampled_from([1, 500, 1_999, 2_000, 4_999, 5_000]))
     def time_passes(self, ms: int) -> None:
@@ -102,6 +102,16 @@ class SeatMachine(RuleBasedStateMachine):
     @rule()
     def settle(self) -> None:
         assert self.seats.settle(self.now) == self.model.settle(self.now)
+
+    @rule(name=NAMES, units=UNITS, soon=st.booleans())
+    def a_wait_and_its_end(self, name: str, units: int, soon: bool) -> None:
+        """The wait began after the sync that is answered (not soon), or before."""
+        if not soon:
+            self.ask()
+        self.decide(name)
+        if soon:
+            self.ask()
+        self.answer(units, None, False, (Code.NO_FREE_LICENCE, 0))
 
     @rule()
     def ask(self) -> None:
@@ -218,7 +228,7 @@ class UpheavalMachine(SeatMachine):
 
 for machine in (SeatMachine, UpheavalMachine):
     machine.TestCase.settings = settings(
-        max_examples=250,
+        max_examples=300,
         stateful_step_count=50,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
