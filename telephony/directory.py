@@ -11,6 +11,7 @@ from telephony.address import Aor, Identity, read_aor
 # The kind of objects that are forwarded and reported without asking for a licence.
 PASS = "pass"  # noqa: S105 - the word of agent.yaml
 CACHE_LIMIT = 20_000
+CACHED_LENGTH = 200
 
 
 class Unknown(StrEnum):
@@ -61,9 +62,11 @@ class Directory:
             aor = read_aor(uri)
             if aor is None:
                 return None
+            subject = self._match(aor)
             if len(self._known) >= CACHE_LIMIT:
                 self._known.clear()
-            subject = self._known[uri] = self._match(aor)
+            if len(uri) <= CACHED_LENGTH:
+                self._known[uri] = subject
         return subject
 
     def _match(self, aor: Aor) -> Subject:

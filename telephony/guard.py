@@ -74,6 +74,10 @@ class Guard:
         """Take stored registrations in, each for its whole granted time; the verdict is not asked."""
         self._registrations.bindings.restore(registrations, now_ms)
 
+    def holds(self, name: str) -> bool:
+        """Whether the PBX holds a binding of this object."""
+        return self._registrations.bindings.holds(name)
+
     def snapshot(self) -> tuple[Registration, ...]:
         """What the PBX holds, as far as it went through here."""
         return self._registrations.bindings.all()

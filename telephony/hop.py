@@ -47,9 +47,9 @@ class Hop:
         return b"Path: <sip:" + self._tokens.make(phone) + b"@" + self._hosts[towards.listener] + b";lr>"
 
     def record_route(self, phone: Flow, towards: Flow) -> bytes:
-        """The Record-Route line that keeps us on the way of a dialog with this phone (RFC 3261 16.6).
+        """The Record-Route that keeps us on the way of a dialog with this phone (RFC 3261 16.6).
 
-        Twice, one for each side, when the transport changes (RFC 5658): with the first TCP listener.
+        Both sides share one transport; once they differ, this is where the second line belongs (RFC 5658).
         """
         return b"Record-Route" + self.path(phone, towards)[4:]
 

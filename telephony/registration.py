@@ -90,7 +90,7 @@ class Registrations:
             outputs = self._bind(relay.matter, response, relay.flow, now_ms)
         self._end_reservation(relay, now_ms)
         data = response.build(response.without_top(sip.VIA))
-        self._transactions.final(relay, data, now_ms)
+        self._end(relay, data, now_ms)
         outputs.append(Send(relay.flow, data))
         return outputs
 
@@ -170,7 +170,7 @@ class Registrations:
 
     def _refuse(self, relay: Relay, refused: Refused, now_ms: int) -> list[Output]:
         data = self._hop.refusal(relay.matter.request, relay.flow, refused)
-        self._transactions.final(relay, data, now_ms)
+        self._end(relay, data, now_ms)
         detail = f"{refused.code}: {relay.matter.subject.name}"
         return [Rejected(Reason.REFUSED, detail, relay.flow), Send(relay.flow, data)]
 
@@ -207,6 +207,11 @@ class Registrations:
         if not self.bindings.holds(name):
             self._verdict.release(name, now_ms)
 
+    def _end(self, relay: Relay, data: bytes, now_ms: int) -> None:
+        """Keep the final answer for repeats; the request is not needed any more and takes the most memory."""
+        self._transactions.final(relay, data, now_ms)
+        del relay.matter.request
+
     def _end_reservation(self, relay: Relay, now_ms: int) -> None:
         """Give back the unit this request reserved, unless a commit has ended the reservation."""
         name = relay.matter.subject.name
@@ -235,20 +240,21 @@ class Registrations:
         return None if subject is None else Registering(response, subject, (), opening=False)
 
     def _time_out(self, relay: Relay, now_ms: int) -> list[Output]:
-        """The PBX never answered (408, RFC 3261 16.8), or nobody settled what waited (503)."""
+        """The PBX never answered: silence, as RFC 4320 4.2 wants. Nobody settled what waited: 503."""
         name = relay.matter.subject.name
-        status, sentence = 408, "Request Timeout"
+        outputs: list[Output] = [Rejected(Reason.TIMED_OUT, name, relay.flow)]
+        data = b""
         waiting = self._waiting.get(name, [])
         if relay in waiting:
-            status, sentence = 503, "Service Unavailable"
+            data = self._hop.answer(relay.matter.request, relay.flow, 503, "Service Unavailable")
+            outputs.append(Send(relay.flow, data))
             waiting.remove(relay)
             if not waiting:
                 del self._waiting[name]
                 self._verdict.release(name, now_ms)
         self._end_reservation(relay, now_ms)
-        data = self._hop.answer(relay.matter.request, relay.flow, status, sentence)
-        self._transactions.final(relay, data, now_ms)
-        return [Rejected(Reason.TIMED_OUT, name, relay.flow), Send(relay.flow, data)]
+        self._end(relay, data, now_ms)
+        return outputs
 
     def _malformed(self, request: Message, flow: Flow, problems: list[Problem]) -> list[Output]:
         """400 when the request holds what an answer needs, else nothing (RFC 3261 8.2.6)."""
@@ -274,14 +280,13 @@ def _granted(matter: Registering, response: Message) -> tuple[Contact, ...] | No
     """
     contacts = read_contacts(response)
     if contacts or (contacts is not None and not matter.opening):
-        return tuple([contact for contact in contacts if contact.expires_s])
+        return contacts
     if not matter.opening:
         return None
-    asked = [contact for contact in matter.contacts if contact.expires_s]
     if sip.EXPIRES not in response:
-        return tuple(asked)
+        return matter.contacts
     granted_s = read_expires(response)
-    return tuple([Contact(contact.uri, granted_s) for contact in asked if granted_s])
+    return tuple([Contact(contact.uri, granted_s) for contact in matter.contacts if contact.expires_s])
 
 
 def _bindings(
@@ -298,6 +303,7 @@ def _bindings(
         [
             Binding(uri, flows.get(uri, flow), now_ms + 1000 * expires_s, expires_s)
             for uri, expires_s in granted
+            if expires_s
         ]
     )
 

@@ -4,6 +4,7 @@ A token is a keyed BLAKE2 sum and the flow in clear, as in `9f…c2.0.5060.0.192
 nothing is stored, and nobody forges a destination (RFC 5626 section 5.2 asks for this).
 """
 
+from functools import lru_cache
 from hashlib import blake2s
 from hmac import compare_digest
 
@@ -79,6 +80,7 @@ def _sum(key: bytes, purpose: bytes, text: bytes) -> bytes:
     return blake2s(text, key=key, person=purpose, digest_size=_SUM_BYTES).hexdigest().encode()
 
 
+@lru_cache(CACHE_LIMIT)
 def _write_flow(flow: Flow) -> bytes:
     host = flow.host
     if ":" in host:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from telephony.address import Flow
 from telephony.sip import message as sip
+from telephony.sip.grammar import Via
 from telephony.sip.message import Message
 
 _RPORT = re.compile(
@@ -24,6 +25,9 @@ def mark_via(request: Message, flow: Flow) -> bytes | None:
     if via is None or number is None:
         return None
     host = flow.host.encode()
+    if b"received" not in via.params and (b";rport;" in via.params or via.params.endswith(b";rport")):
+        params = via.params.replace(b";rport", b";rport=%d" % flow.port, 1) + b";received=" + host
+        return _with_params(request.lines[number], via, params)
     asked = _RPORT.search(via.params)
     if asked is None and _sent_by_host(via.sent_by) == host:
         return None
@@ -31,7 +35,10 @@ def mark_via(request: Message, flow: Flow) -> bytes | None:
     if asked is not None:
         params = params[: asked.start()] + b";rport=%d" % flow.port + params[asked.end() :]
     params = _RECEIVED.sub(b"", params) + b";received=" + host
-    line = request.lines[number]
+    return _with_params(request.lines[number], via, params)
+
+
+def _with_params(line: bytes, via: Via, params: bytes) -> bytes:
     start = line.index(b":") + 1 + via.params_at
     return line[:start] + params + line[start + len(via.params) :]
 

@@ -14,7 +14,7 @@ BLANK = rb"[ \t\r\n]++"
 HOST = rb"(?:\[[0-9A-Fa-f:.]++(?:%25[A-Za-z0-9]++)?+\]|[A-Za-z0-9_][A-Za-z0-9_.\-]*+)"
 PARAM_VALUE = rb"(?:" + QUOTED + rb'|[^ \t\r\n;,"<>]++)'
 PARAMS = rb"(?:" + LWS + rb";" + LWS + TOKEN + rb"(?:" + LWS + rb"=" + LWS + PARAM_VALUE + rb")?+)*+"
-PLAIN_PARAMS = rb"(?:;[A-Za-z0-9\-.!%*_+`'~=:\[\]]++)*+"
+PLAIN_PARAMS = rb"(?:;[A-Za-z0-9\-.!%*_+`'~=:\[\]]++(?:(?<==)\"[^\"\\]*+\")?+)*+"
 SCHEME = rb"[A-Za-z][A-Za-z0-9+.\-]*+"
 
 _PARAM = re.compile(
@@ -38,6 +38,7 @@ _ADDRESS = re.compile(
 _ELEMENT = re.compile(rb"(?:" + QUOTED + rb'|<[^<>]*+>|[^",<])++')
 
 SEQUENCE_LIMIT = 2**31
+ELEMENT_LIMIT = 500
 
 
 class Via(NamedTuple):
@@ -105,10 +106,10 @@ def read_cseq(value: bytes) -> tuple[int, bytes]:
     return (number if number < SEQUENCE_LIMIT else -1), words[1]
 
 
-def split_elements(value: bytes, most: int = 0) -> list[bytes]:
+def split_elements(value: bytes, most: int = ELEMENT_LIMIT) -> list[bytes]:
     """Split at commas outside of quotes and angle brackets; joined by commas it is the same.
 
-    With `most` only so many elements are cut off, the rest is the last one.
+    Only `most` elements are cut off; the rest is the last one, and malformed when it holds more.
     """
     if b"," not in value:
         return [value]

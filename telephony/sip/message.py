@@ -11,6 +11,7 @@ from telephony.sip import grammar
 from telephony.sip.grammar import Address, Via
 
 SIZE_LIMIT = 65_535
+LINE_LIMIT = 1_000
 
 VIA = b"via"
 MAX_FORWARDS = b"max-forwards"
@@ -54,14 +55,14 @@ class Message:
     """
 
     __slots__ = (
-        "_addresses", "_numbers", "_repeats", "_tail", "_values", "cseq_method", "cseq_number", "lines",
+        "_addresses", "_numbers", "_repeats", "_values", "body", "cseq_method", "cseq_number", "lines",
         "method", "sound", "status", "uri", "via",
     )  # fmt: skip
 
-    def __init__(self, start: StartLine, lines: list[bytes], tail: bytes) -> None:
+    def __init__(self, start: StartLine, lines: list[bytes], body: bytes) -> None:
         self.method, self.uri, self.status = start
         self.lines = lines
-        self._tail = tail
+        self.body = body
         self._numbers: dict[bytes, int] = {}
         self._values: dict[bytes, bytes] = {}
         self._repeats: list[tuple[bytes, int]] = []
@@ -161,11 +162,6 @@ class Message:
         """Whether the request carries credentials."""
         return AUTHORIZATION in self._numbers or PROXY_AUTHORIZATION in self._numbers
 
-    @property
-    def body(self) -> bytes:
-        """The bytes after the empty line."""
-        return self._tail[4:]
-
     def cut_body(self) -> bool:
         """Cut the body to Content-Length; False when there is less (RFC 3261 18.3)."""
         if CONTENT_LENGTH not in self._numbers:
@@ -173,20 +169,26 @@ class Message:
         length = grammar.read_number(self.value(CONTENT_LENGTH), SIZE_LIMIT)
         if length is None:
             return False
-        if length != len(self._tail) - 4:
-            self._tail = self._tail[: 4 + length]
-        return length == len(self._tail) - 4
+        if length != len(self.body):
+            self.body = self.body[:length]
+        return length == len(self.body)
 
     def build(self, edits: dict[int, bytes]) -> bytes:
         """The bytes of the message with these lines changed and all others as they came."""
         lines = self.lines.copy()
         for number, text in edits.items():
             lines[number] = text
-        head = b"\r\n".join(filter(None, lines) if b"" in edits.values() else lines)
-        return head + self._tail
+        if b"" in edits.values():
+            lines = [line for line in lines if line]
+        lines.append(b"")
+        lines.append(self.body)
+        return b"\r\n".join(lines)
 
     def without_top(self, name: bytes, count: int = 1) -> dict[int, bytes]:
         """The edits that take the first `count` elements out of a comma-separated header."""
+        first = self._numbers.get(name)
+        if count == 1 and first is not None and b"," not in self._values[name]:
+            return {first: b""}
         edits: dict[int, bytes] = {}
         for number in self.line_numbers(name):
             if not count:
@@ -206,16 +208,16 @@ def scan(data: bytes) -> Message | None:
     """
     if data[:1] == b"\r":
         data = data.lstrip(b"\r\n")
-    end = data.find(b"\r\n\r\n")
-    if end <= 0 or len(data) > SIZE_LIMIT:
+    head, end, body = data.partition(b"\r\n\r\n")
+    if not end or len(data) > SIZE_LIMIT:
         return None
-    lines = data[:end].split(b"\r\n")
+    lines = head.split(b"\r\n")
     start = _read_start_line(lines[0])
-    if start is None:
+    if start is None or len(lines) > LINE_LIMIT:
         return None
-    message = Message(start, lines, data[end:])
+    message = Message(start, lines, body)
     if not message.sound:  # perhaps it is only folded
-        message = Message(start, _UNFOLDED_END.split(data[:end]), data[end:])
+        message = Message(start, _UNFOLDED_END.split(head), body)
     return message if message.cut_body() else None
 
 

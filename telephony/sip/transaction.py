@@ -85,7 +85,6 @@ class Transaction(Generic[Matter]):
     branch: bytes = b""
     forwarded: bytes = b""
     answer: bytes = b""
-    resend_ms: int = 0
     resend_delay_ms: int = T1_MS
     give_up_ms: int = 0
     timed_out: bool = False
@@ -137,7 +136,7 @@ class Transactions(Generic[Matter]):
         if transaction.give_up_ms != now_ms + GIVE_UP_MS:
             transaction.give_up_ms = self._schedule(transaction, Event.TIMER_F, GIVE_UP_MS, now_ms)
         if not self._reliable_client:
-            transaction.resend_ms = self._schedule(transaction, Event.TIMER_E, T1_MS, now_ms)
+            self._schedule(transaction, Event.TIMER_E, T1_MS, now_ms)
 
     def provisional(self, transaction: Transaction[Matter], data: bytes) -> None:
         """A provisional answer came from the PBX and goes to the phone when `data` is not empty."""
@@ -198,7 +197,7 @@ class Transactions(Generic[Matter]):
             proceeding = transaction.client is State.PROCEEDING
             delay_ms = T2_MS if proceeding else min(2 * transaction.resend_delay_ms, T2_MS)
             transaction.resend_delay_ms = delay_ms
-            transaction.resend_ms = self._schedule(transaction, event, delay_ms, now_ms)
+            self._schedule(transaction, event, delay_ms, now_ms)
         elif event is Event.TIMER_F:
             transaction.timed_out = True
         if event is not Event.TIMER_K:
@@ -225,7 +224,7 @@ def _counts(entry: Entry[Matter]) -> bool:
     due_ms, event, transaction = entry
     match event:
         case Event.TIMER_E:
-            return transaction.resend_ms == due_ms and transaction.client in PENDING
+            return transaction.client in PENDING
         case Event.TIMER_F:
             waiting = transaction.client is State.IDLE and transaction.server is State.TRYING
             return transaction.give_up_ms == due_ms and (waiting or transaction.client in PENDING)

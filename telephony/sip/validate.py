@@ -36,8 +36,12 @@ def validate(request: Message) -> list[Problem]:
         found.append(Problem("head", "a line that is no header"))
     if not request.names >= _MANDATORY:
         found += [Problem(name.decode(), "missing") for name in sorted(_MANDATORY - request.names)]
-    found += [Problem(name.decode(), "malformed") for name in (sip.FROM, sip.TO) if not request.address(name)]
-    if not all(map(grammar.read_via, request.elements(sip.VIA))):
+    if request.address(sip.FROM) is None:
+        found.append(Problem("from", "malformed"))
+    if request.address(sip.TO) is None:
+        found.append(Problem("to", "malformed"))
+    vias = request.elements(sip.VIA)
+    if len(vias) > 1 and not all(map(grammar.read_via, vias)):
         found.append(Problem("via", "malformed"))
     for name in _ADDRESSES:
         if name in request and not all(map(grammar.read_address, request.elements(name))):

@@ -291,7 +291,10 @@ def test_no_bytes_take_long(filling: bytes, header: bytes) -> None:
         b"Max-Forwards", header + filling * (64_000 // len(filling)) + b"\r\nMax-Forwards"
     )
     source = data.replace(b"REGISTER", b"INVITE")
-    begun = perf_counter()
-    Scene().receive(data)
-    Scene().receive(source)
-    assert perf_counter() - begun < 0.2
+    taken = []
+    for _ in range(3):
+        begun = perf_counter()
+        Scene().receive(data)
+        Scene().receive(source)
+        taken.append(perf_counter() - begun)
+    assert min(taken) < 0.1, "50 ms each"

@@ -168,6 +168,14 @@ def test_in_a_dialog_without_the_pbx_the_other_phone_is_next() -> None:
     assert sends(scene.receive(request("BYE", routes=(own(scene, BERT),), to_tag="to")))[0].flow == PBX
 
 
+def test_of_several_tokens_from_the_pbx_the_last_is_the_destination() -> None:
+    scene = Scene()
+    sent = only_send(
+        scene.from_pbx(request("BYE", routes=(own(scene, ANNA), own(scene, BERT)), to_tag="x")), BERT
+    )
+    assert b"Route:" not in sent
+
+
 def test_cancel_and_ack_for_a_failure_carry_the_branch_of_the_invite() -> None:
     scene = Scene()
     branches = {

@@ -1,0 +1,86 @@
+"""The tables and their timers (RFC 3261 17.1.2, 17.2.2), without SIP around them."""
+
+import pytest
+
+from telephony.sip.transaction import CLIENT, SERVER, Event, State, Transaction, Transactions
+from tests.telephony.scene import ANNA
+
+
+def opened(table: Transactions[str], key: str, now_ms: int = 0) -> Transaction[str]:
+    transaction = table.open(key, ANNA, key, now_ms)
+    assert transaction is not None
+    return transaction
+
+
+def test_every_state_but_the_last_can_end() -> None:
+    for table, end in ((SERVER, Event.FINAL), (CLIENT, Event.FINAL)):
+        for state in (State.TRYING, State.PROCEEDING):
+            assert table[state, end] is State.COMPLETED
+        assert not any(state is State.TERMINATED for state, _ in table)
+
+
+def test_timers_over_tcp() -> None:
+    table: Transactions[str] = Transactions(9, reliable_server=True, reliable_client=True)
+    transaction = opened(table, "a")
+    table.send(transaction, b"branch", b"data", 0)
+    assert table.next_timer() == 32_000, "no Timer E"
+    table.final(transaction, b"answer", 10)
+    assert table.next_timer() == 10, "Timers J and K are 0"
+    assert table.due(10) == []
+    assert (len(table), table.next_timer(), table.find_branch(b"branch")) == (0, None, None)
+
+
+def test_proceeding_repeats_every_t2() -> None:
+    table: Transactions[str] = Transactions(9)
+    transaction = opened(table, "a")
+    table.send(transaction, b"branch", b"data", 0)
+    table.provisional(transaction, b"183")
+    assert table.due(500) == [(Event.TIMER_E, transaction)]
+    assert table.next_timer() == 4_500
+
+
+def test_a_request_that_waited_gets_its_whole_time() -> None:
+    table: Transactions[str] = Transactions(9)
+    transaction = opened(table, "a")
+    table.send(transaction, b"branch", b"data", 2_000)
+    fired = []
+    while (due := table.next_timer()) is not None and not transaction.timed_out:
+        fired += [(due, event) for event, _ in table.due(due)]
+    assert fired[-1] == (34_000, Event.TIMER_F)
+
+
+def test_the_oldest_completed_makes_room() -> None:
+    table: Transactions[str] = Transactions(3)
+    for key in "abc":
+        table.send(opened(table, key), key.encode(), b"", 0)
+    assert table.open("d", ANNA, "d", 0) is None
+    for key in "ba":
+        transaction = table.find(key)
+        assert transaction is not None
+        table.final(transaction, b"answer", 1)
+    opened(table, "d", 2)
+    assert [key for key in "abcd" if table.find(key)] == ["a", "c", "d"]
+    opened(table, "e", 2)
+    assert table.open("f", ANNA, "f", 2) is None
+    assert len(table) == 3
+
+
+def test_queues_keep_nothing_for_ever() -> None:
+    table: Transactions[str] = Transactions(50)
+    for number in range(5_000):
+        transaction = opened(table, str(number), number)
+        table.send(transaction, str(number).encode(), b"", number)
+        table.final(transaction, b"answer", number)
+        table.next_timer()
+    assert len(table) == 50
+    assert sum(map(len, table._queues.values())) < 1_000
+    table.due(100_000)
+    assert (len(table), table.next_timer()) == (0, None)
+
+
+def test_an_impossible_event_is_a_surprise() -> None:
+    table: Transactions[str] = Transactions(9)
+    transaction = opened(table, "a")
+    table.final(transaction, b"answer", 0)
+    with pytest.raises(KeyError):
+        table.send(transaction, b"branch", b"data", 0)
