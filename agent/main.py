@@ -66,7 +66,7 @@ class Main:
     def _listen(self, pbx: OpenPbx) -> UdpEdge:
         edge = UdpEdge(pbx.site, pbx.entry.sip.listen, self.clock)
         self.addresses[pbx.entry.name] = edge.open()
-        pbx.site.serve(edge.send, pbx.conversation.speak)
+        pbx.site.serve(edge.send, pbx.conversation.speak, pbx.conversation.mention)
         return edge
 
     async def _talk(self, pbx: OpenPbx) -> None:

@@ -306,6 +306,11 @@ class Seats:
         seat = self._seating.seats.get(name)
         return State.FREE if seat is None else seat.state
 
+    def kind_of(self, name: str) -> str:
+        """The kind that an object with a seat came as; empty for an object without one."""
+        seat = self._seating.seats.get(name)
+        return "" if seat is None else seat.kind
+
     def counts(self) -> dict[str, Counts]:
         """Every class, for status and metrics."""
         return {class_: _counts(want) for class_, want in self._seating.wants.items()}

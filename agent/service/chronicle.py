@@ -32,16 +32,17 @@ class Chronicle:
         self._window_ms = 0
         self._lines = 0
 
-    def tell(self, events: Sequence[SeatEvent], now_ms: int) -> None:
-        """Number what the seats did, keep it for the master, and log it."""
+    def tell(self, events: Sequence[SeatEvent], now_ms: int) -> bool:
+        """Number what the seats did, keep it for the master, and log it; False when there is no news."""
         if not events:
-            return
+            return False
         offset_ms = self._clock.wall_ms() - now_ms
         first = self._number + 1
         self._number += len(events)
         self._journal.add_activity([event.activity(first + i, offset_ms) for i, event in enumerate(events)])
         for event in events:
             self._spoken(event)
+        return True
 
     def _spoken(self, event: SeatEvent) -> None:
         facts = {"object": shorten(event.object), "kind": event.kind, "class_": event.class_}
@@ -55,13 +56,15 @@ class Chronicle:
         if now_ms - self._window_ms >= WINDOW_MS:
             self._window_ms, self._lines = now_ms, 0
         self._lines += 1
-        if self._lines <= LINES_PER_WINDOW:
-            speak = self._log.info if rejected.reason is Reason.REFUSED else self._log.warning
-            speak(
-                "message.rejected",
-                reason=rejected.reason.value,
-                detail=rejected.detail,
-                source=rejected.flow.host,
+        if self._lines > LINES_PER_WINDOW:
+            return
+        if rejected.reason is Reason.REFUSED:  # its detail goes on with a number
+            code = rejected.detail.partition(":")[0]
+            self._log.info("message.refused", code=code, source=rejected.flow.host)
+        else:
+            reason = rejected.reason.value
+            self._log.warning(
+                "message.rejected", reason=reason, detail=rejected.detail, source=rejected.flow.host
             )
 
     def bypassed(self, until_at_ms: int) -> None:

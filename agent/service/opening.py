@@ -67,6 +67,7 @@ class Stored:
 
     record: ShareRecord
     registrations: list[Registration]
+    reservations: dict[str, str]
     proven: set[str]
     marks: Marks
     secret: bytes
@@ -97,8 +98,15 @@ async def _read(journal: Journal, enrolment: Enrolment, clock: Clock) -> Stored:
         same = (kept.agent, kept.installation) == (record.agent, record.installation)
         if same and kept.epoch >= record.epoch:  # else this PBX has joined again since
             record = kept
-    registrations, proven = await journal.registrations(), await journal.proven()
-    return Stored(record, registrations, proven, marks, marks.flow_secret or secrets.token_bytes(32))
+    secret = marks.flow_secret or secrets.token_bytes(32)
+    return Stored(
+        record,
+        await journal.registrations(),
+        {} if marks.clean_stop else await journal.reservations(),
+        await journal.proven(),
+        marks,
+        secret,
+    )
 
 
 def _site(entry: PbxEntry, stored: Stored, journal: Journal, alarms: Alarms, away: str, clock: Clock) -> Site:
@@ -109,6 +117,9 @@ def _site(entry: PbxEntry, stored: Stored, journal: Journal, alarms: Alarms, awa
     guard.restore(stored.registrations, now_ms)
     chronicle = Chronicle(entry.name, journal, clock, stored.marks.activity_last)
     site = Site(entry.software, guard, verdict, journal, chronicle, alarms, clock, secrets.token_hex(8))
+    doubt_until_ms = _doubt_until_ms(stored, now_ms)
+    if doubt_until_ms is not None:
+        site.doubt(stored.reservations, doubt_until_ms)
     site.resume_bypass(stored.marks.bypass_until_ms, now_ms, clock.wall_ms())
     return site
 
@@ -120,16 +131,20 @@ def _seats(entry: PbxEntry, stored: Stored, away: str, now_ms: int) -> Seats:
         policy = msgspec.structs.replace(policy, away=away)
     seats = Seats(policy, stored.proven)
     seats.lend(records.limits(record, entry.software), now_ms, synced=record.synced)
-    objects = {registration.name: registration.kind for registration in stored.registrations}
+    registered = {registration.name: registration.kind for registration in stored.registrations}
+    objects = {**registered, **stored.reservations}
     seats.restore(objects.items(), now_ms, _doubt_until_ms(stored, now_ms))
     return seats
 
 
 def _doubt_until_ms(stored: Stored, now_ms: int) -> int | None:
-    """After an unclean stop: how long a binding may live that was never stored (safety rule 4)."""
-    if stored.marks.clean_stop or not stored.record.synced:
+    """After an unclean stop: how long a binding may live whose expiry was never stored (safety rule 4)."""
+    if stored.marks.clean_stop or not stored.record.synced:  # without a share nothing was reserved
         return None
-    return now_ms + 1_000 * (stored.marks.longest_granted_s or UNKNOWN_EXPIRY_S)
+    longest_s = stored.marks.longest_granted_s
+    if stored.reservations or not longest_s:
+        longest_s = max(longest_s, UNKNOWN_EXPIRY_S)
+    return now_ms + 1_000 * longest_s
 
 
 def _guard(entry: PbxEntry, verdict: SeatVerdict, secret: bytes) -> Guard:

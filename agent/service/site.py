@@ -6,12 +6,12 @@ leaves only when the journal has it (sip-guard; protocol "Durability rules").
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from agent.service.alarms import Alarms
 from agent.service.chronicle import Chronicle
-from agent.service.seats import SeatVerdict, adapted
+from agent.service.seats import SeatVerdict
 from agent.store.journal import Journal
 from licensing import record as records
 from licensing import share, wire
@@ -28,6 +28,7 @@ Sender = Callable[[Flow, bytes], None]
 # No timer of the guard or the seats is shorter: looking again after it misses none.
 SHORTEST_TIMER_MS = 500
 IDLE_MS = 60_000
+DENIAL_FADES_MS = 300_000
 
 _CODES = frozenset(code.value for code in Code)
 
@@ -58,18 +59,27 @@ class Site:
         self._boot = boot
         self._send: Sender | None = None
         self._speak: Callable[[], None] = _nobody
+        self._mention: Callable[[], None] = _nobody
+        self._doubted: tuple[str, ...] = ()
+        self._doubted_until_ms = 0
         self._pages: dict[str, str] = {}
         self._pages_sent: tuple[wire.HolderPage, ...] = ()
-        self._denied: set[Code] = set()
+        self._denied_ms: dict[Code, int] = {}
+        self._policy: wire.Policy | None = None
         self._bypass_until_at_ms = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0
 
     # the SIP side
 
-    def serve(self, send: Sender, speak: Callable[[], None]) -> None:
-        """From now on answers leave by `send`, time passes, and `speak` asks for a sync."""
-        self._send, self._speak = send, speak
+    def serve(
+        self, send: Sender, speak: Callable[[], None], mention: Callable[[], None] = lambda: None
+    ) -> None:
+        """From now on answers leave by `send` and time passes.
+
+        `speak` asks for a sync at once, `mention` for one soon, so that the master's picture follows.
+        """
+        self._send, self._speak, self._mention = send, speak, mention
         self._look_again(self._clock.monotonic_ms(), SHORTEST_TIMER_MS)
 
     def close(self) -> None:
@@ -84,20 +94,36 @@ class Site:
         if self._journal.full:
             self.rejections["store_busy"] += 1  # the sender repeats it
             return
-        self._carry_out(self.guard.receive(data, flow, now_ms), now_ms)
+        self._carry_out_noted(self.guard.receive(data, flow, now_ms), now_ms)
 
     def settle(self, now_ms: int) -> None:
         """End the waits that are over, tell history, and ask the master when there is need."""
         if self._verdict.touched:
             while self._verdict.touched:  # ending one wait may give another object its unit
                 self._verdict.touched = False
-                for name, decision in self.seats.settle(now_ms):
-                    self._carry_out(self.guard.settle(name, adapted(decision), now_ms), now_ms)
-            self._chronicle.tell(self.seats.drain_events(), now_ms)
+                for name, decision in self._verdict.settle(now_ms):
+                    self._carry_out_noted(self.guard.settle(name, decision, now_ms), now_ms)
+            self._forget_failed()
+            if self._chronicle.tell(self.seats.drain_events(), now_ms):
+                self._mention()
             if self.seats.urgent:
                 self._speak()
         if self._timer_ms > now_ms + SHORTEST_TIMER_MS:
             self._look_again(now_ms, SHORTEST_TIMER_MS)
+
+    def _carry_out_noted(self, outputs: Sequence[Output], now_ms: int) -> None:
+        """Carry out; a new reservation is on disk before its REGISTER leaves (decision 0011)."""
+        if not self._verdict.reserved:
+            self._carry_out(outputs, now_ms)
+            return
+        noted = self._journal.reserve(self._verdict.reserved)
+        self._verdict.reserved = []
+        noted.add_done_callback(partial(self._carry_out_stored, outputs))
+
+    def _forget_failed(self) -> None:
+        if self._verdict.failed:
+            self._journal.forget_reservations(self._verdict.failed)
+            self._verdict.failed = []
 
     def _carry_out(self, outputs: Sequence[Output], now_ms: int) -> None:
         """Send, store, count: in order, and what follows a durable record waits for it."""
@@ -135,11 +161,27 @@ class Site:
     def _time_passed(self) -> None:
         now_ms = self._clock.monotonic_ms()
         self._carry_out(self.guard.handle_timers(now_ms), now_ms)
+        self._end_doubt(now_ms)
         self._verdict.touched = True
         self._timer_ms = now_ms
         self.settle(now_ms)
         due = [time for time in (self.guard.next_timer(), self.seats.next_expiry()) if time is not None]
+        if self._doubted:
+            due.append(self._doubted_until_ms)
         self._look_again(now_ms, max(1, min(due) - now_ms) if due else IDLE_MS)
+
+    def doubt(self, names: Iterable[str], until_ms: int) -> None:
+        """These objects may be registered since before a crash; who has not shown up by then is not."""
+        self._doubted, self._doubted_until_ms = tuple(names), until_ms
+
+    def _end_doubt(self, now_ms: int) -> None:
+        if not self._doubted or now_ms < self._doubted_until_ms:
+            return
+        for name in self._doubted:
+            if not self.guard.holds(name):
+                self.seats.release(name, now_ms)
+        self._journal.forget_reservations(self._doubted)
+        self._doubted = ()
 
     # the master's side (agent.service.sync.Local)
 
@@ -160,9 +202,11 @@ class Site:
     def answered(self, record: ShareRecord, answer: wire.Answer) -> None:
         """Use what the answer lends, end the waits it decides, and go on where it left something open."""
         now_ms = self._clock.monotonic_ms()
-        self.seats.answer(self._limits(record), answer.denials, now_ms, answer.policy)
+        policy = record.policy if record.policy != self._policy else None
+        self._policy = record.policy  # an answer brings it only when it changed since the last one
+        self.seats.answer(self._limits(record), answer.denials, now_ms, policy)
         self._turn_pages(answer.holders_wanted)
-        self._note_denials(answer.denials)
+        self._note_denials(answer.denials, now_ms)
         self._verdict.touched = True
         self.settle(now_ms)
         if self._pages:
@@ -190,13 +234,17 @@ class Site:
         for class_ in wanted:
             self._pages.setdefault(class_, "")
 
-    def _note_denials(self, denials: Mapping[str, wire.Denial]) -> None:
-        """What the master denied is an alarm until it denies it no longer."""
-        denied = {Code(denial.code): denial.hint for denial in denials.values() if denial.code in _CODES}
-        self.alarms.clear(*(self._denied - denied.keys()))
-        for code, advice in denied.items():
-            self.alarms.raise_(code, self._clock.wall_ms(), advice)
-        self._denied = set(denied)
+    def _note_denials(self, denials: Mapping[str, wire.Denial], now_ms: int) -> None:
+        """What the master denied is an alarm until it has denied it no more for a while: phones try again."""
+        for denial in denials.values():
+            if denial.code in _CODES:
+                code = Code(denial.code)
+                self.alarms.raise_(code, self._clock.wall_ms(), denial.hint)
+                self._denied_ms[code] = now_ms
+        faded = [code for code, at_ms in self._denied_ms.items() if now_ms - at_ms >= DENIAL_FADES_MS]
+        for code in faded:
+            self.alarms.clear(code)
+            del self._denied_ms[code]
 
     # the administrator's side
 

@@ -19,8 +19,9 @@ from runtime.clock import Clock
 from runtime.logs import logger
 
 COALESCE_S = 0.01  # phones that come together are asked for together
+MENTION_WITHIN_S = 1.0
 FIRST_RETRY_S = 0.25
-LAST_RETRY_S = 15.0
+LAST_RETRY_S = 5.0
 JITTER = 0.2
 SILENT_AFTER = 3  # rounds without an answer
 DEFAULT_NEXT_MS = 30_000
@@ -68,6 +69,7 @@ class Conversation:
         self._alarms = alarms
         self._log = logger(pbx=record.agent)
         self._wanted = asyncio.Event()
+        self._mentioning: asyncio.TimerHandle | None = None
         self._speaking = asyncio.Lock()
         self._hello = True
         self._failures = 0
@@ -88,6 +90,17 @@ class Conversation:
     def speak(self) -> None:
         """Sync at once: a phone waits, or the master asked for it. Calls within 10 ms are one sync."""
         self._wanted.set()
+
+    def mention(self) -> None:
+        """Sync soon, once for all that happens within a second: people look at the master's picture."""
+        if self._mentioning is None:
+            loop = asyncio.get_running_loop()
+            self._mentioning = loop.call_later(MENTION_WITHIN_S, self._mention)
+
+    def _mention(self) -> None:
+        self._mentioning = None
+        if not self._failures:  # a master that is away hears it when it is back
+            self.speak()
 
     async def run(self) -> None:
         """Speak when it is time or when wanted, until the bye."""
@@ -152,6 +165,9 @@ class Conversation:
 
     async def _prepare(self) -> Request:
         """New content; its wants bind the site at once, are on disk next, and only then may leave."""
+        if self._mentioning is not None:
+            self._mentioning.cancel()
+            self._mentioning = None
         prepared = share.prepare(
             self.record,
             self._site.statement(),

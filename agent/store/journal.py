@@ -35,6 +35,7 @@ MIGRATIONS = (
     CREATE TABLE proven (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
     CREATE TABLE activity (n INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
     CREATE TABLE mark (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE reservation (name TEXT PRIMARY KEY, kind TEXT NOT NULL) STRICT, WITHOUT ROWID;
     """,
 )
 
@@ -45,6 +46,8 @@ _LIST_BINDINGS = """
     SELECT aor, name, kind, since_ms, contact, listener, host, port, granted_s
     FROM binding ORDER BY since_ms, aor, contact"""
 _PROVE = "INSERT OR IGNORE INTO proven (name) VALUES (?)"
+_RESERVE = "INSERT OR REPLACE INTO reservation (name, kind) VALUES (?, ?)"
+_FORGET_RESERVATION = "DELETE FROM reservation WHERE name = ?"
 _ADD_ACTIVITY = "INSERT OR REPLACE INTO activity (n, body) VALUES (?, ?)"
 _DROP_ACTIVITY = "DELETE FROM activity WHERE n <= ?"
 _SET_MARK = "INSERT OR REPLACE INTO mark (name, value) VALUES (?, ?)"
@@ -119,6 +122,10 @@ class Journal:
         """Names of the objects the PBX has ever answered 2xx."""
         return {row[0] for row in await self._rows("SELECT name FROM proven")}
 
+    async def reservations(self) -> dict[str, str]:
+        """Objects (name to kind) whose first REGISTER was on its way to the PBX when the agent stopped."""
+        return dict(await self._rows("SELECT name, kind FROM reservation"))  # type: ignore[arg-type] # rows of two
+
     async def marks(self) -> Marks:
         """The marks; the activity that waits for the master is read into memory too."""
         rows = await self._rows("SELECT body FROM activity ORDER BY n")
@@ -150,7 +157,7 @@ class Journal:
             self._since.pop(aor, None)
             return self._commits.defer(statements)
         since_ms = self._since.setdefault(aor, at_ms)
-        statements.append((_PROVE, [(name,)]))
+        statements += [(_PROVE, [(name,)]), (_FORGET_RESERVATION, [(name,)])]
         statements.append(
             (
                 _ADD_BINDING,
@@ -166,6 +173,14 @@ class Journal:
             self._longest_granted_s = longest_s
             statements.append((_SET_MARK, [("longest_granted_s", longest_s)]))
         return self._commits.defer(statements)
+
+    def reserve(self, objects: Sequence[tuple[str, str]]) -> asyncio.Future[None]:
+        """Note objects (name, kind) before their first REGISTER leaves; done when it is on disk."""
+        return self._commits.defer([(_RESERVE, objects)])
+
+    def forget_reservations(self, names: Sequence[str]) -> None:
+        """These reservations ended without a binding."""
+        self._commits.defer([(_FORGET_RESERVATION, [(name,) for name in names])])
 
     def add_activity(self, events: Sequence[wire.Activity]) -> None:
         """Keep events, whose numbers must rise; above the limit the oldest are dropped and counted."""

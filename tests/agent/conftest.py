@@ -1,6 +1,8 @@
 """One agent in this process, between a scripted PBX, scripted phones and a scripted master."""
 
 import asyncio
+import gc
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +33,29 @@ pbxs:
     unknown: user
 policy: {{away: {away}}}
 """
+
+
+@asynccontextmanager
+async def started(config: AgentConfig) -> AsyncIterator[Main]:
+    """An agent in this process that is ready; leaving the block is SIGTERM."""
+    main, stop = Main(config), asyncio.Event()
+    task, ready = asyncio.create_task(main.run(stop)), asyncio.create_task(main.ready.wait())
+    await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    try:
+        if not task.done():
+            yield main
+    finally:
+        stop.set()
+        await task
+        collect_sockets()
+
+
+def collect_sockets() -> None:
+    """httpcore leaves the socket of a TLS handshake that the stop cancelled to the collector: do it here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 class House:
@@ -66,19 +91,8 @@ class House:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Main]:
         """A started agent; leaving the block is SIGTERM."""
-        self.main = Main(parse(self.config_text(), "agent.yaml", AgentConfig))
-        stop = asyncio.Event()
-        task = asyncio.create_task(self.main.run(stop))
-        ready = asyncio.create_task(self.main.ready.wait())
-        await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            ready.cancel()
-            await task
-        try:
+        async with started(parse(self.config_text(), "agent.yaml", AgentConfig)) as self.main:
             yield self.main
-        finally:
-            stop.set()
-            await task
 
     async def phone(self) -> Phone:
         """One more phone."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
@@ -46,7 +46,8 @@ class ScriptedMaster:
         self.say: list[Code] = []
         self.down = False  # every answer is a bare 502, as of a proxy whose master is gone
         self.unsigned: list[Code] = []
-        self.open = asyncio.Event()  # cleared: requests arrive and get no answer
+        self.open = asyncio.Event()  # cleared: requests that it `holds` get no answer
+        self.holds: Callable[[wire.Sync], bool] = lambda message: True
         self.open.set()
         self.woken: asyncio.Queue[bool] = asyncio.Queue()
         self.polls: asyncio.Queue[None] = asyncio.Queue()
@@ -122,7 +123,8 @@ class ScriptedMaster:
         assert verify(self.agent_key, request_type("POST", path), body, header)
         message = self._decoded(path, body)
         self.arrived.put_nowait((path, message))
-        await self.open.wait()
+        if self.holds(message):
+            await self.open.wait()
         if self.down:
             return Response(status_code=502)
         if self.unsigned:

@@ -66,6 +66,7 @@ async def test_a_shortage_waits_until_units_come(house: House) -> None:
     house.master.capacity, house.master.state = 1, "short"
     async with house.running():
         assert await house.register("202") == 200
+        house.master.holds = lambda message: message.classes["seat"].want == 2
         house.master.open.clear()
         phone = await house.phone()
         phone.register(house.guard, "203")

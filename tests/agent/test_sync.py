@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from agent.store import enrolment
 from licensing import wire
 from licensing.codes import Code
 from runtime.signing import SigningKey
@@ -177,7 +178,7 @@ async def test_holders_are_listed_when_asked(house: House) -> None:
         house.master.holders_wanted = ()
         await house.sync()
         syncs = [msgspec.json.decode(body, type=wire.Sync) for _, body in house.master.requests]
-        (page,) = [page for sync in syncs for page in sync.pages]
+        page = next(page for sync in syncs for page in sync.pages)
         assert (page.class_, page.names, page.last) == ("seat", ("202", "203"), True)
 
 
@@ -188,3 +189,30 @@ async def test_bye_gives_everything_back_and_stops(house: House) -> None:
         assert house.master.requests[-1][0] == "/v1/agent/bye"
         assert house.seats()["granted"] == 0
         assert house.lyon.conversation.departed
+
+
+async def test_activity_numbers_go_on_after_a_restart(house: House) -> None:
+    for user in ("202", "203"):
+        async with house.running():
+            assert await house.register(user) == 200
+            await house.sync()
+            await house.sync()
+    syncs = [msgspec.json.decode(body, type=wire.Sync) for _, body in house.master.requests]
+    told = {(event.n, event.object, event.event) for sync in syncs for event in sync.activity}
+    assert told == {(1, "202", "held"), (2, "203", "held")}
+
+
+async def test_joining_again_begins_a_new_epoch(house: House) -> None:
+    """The share of the old epoch is others' now; no phone is cut, they wait for units of the new one."""
+    async with house.running():
+        assert await house.register("202") == 200
+    house.master.epoch = 2
+    directory = house.data / "lyon"
+    enrolment.save(directory, house.master.enrolment("lyon", SigningKey.load(directory / enrolment.KEY_FILE)))
+    house.master.requests.clear()
+    async with house.running():
+        await house.sync()
+        hello = msgspec.json.decode(house.master.requests[0][1], type=wire.Hello)
+        assert (hello.epoch, hello.seq, hello.proofs) == (2, 1, ())
+        assert hello.classes["seat"].surplus == 1
+        assert house.seats()["used"] == 1
