@@ -80,9 +80,9 @@ def refuse(response: httpx.Response) -> NoReturn:
     except json.JSONDecodeError:
         fail(Exit.REFUSED, f"HTTP {response.status_code}: {response.text[:200]}")
     lines = [f"{problem.get('title')} ({problem.get('code')})"]
-    lines += [problem["detail"]] if problem.get("detail") else []
+    lines += [line for line in problem.get("errors") or [problem.get("detail")] if line]
     lines += [f"What helps: {problem['hint']}"] if problem.get("hint") else []
-    fail(Exit.BAD_DATA if problem.get("code") == "bad_file" else Exit.REFUSED, "\n".join(lines))
+    fail(Exit.BAD_DATA if problem.get("bad_data") else Exit.REFUSED, "\n".join(lines))
 
 
 def remote(command: Callable[..., None]) -> Callable[..., None]:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
@@ -12,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from licence_master.config import AgentsConfig
 from licence_master.edges import problems
 from licence_master.edges.limits import RateLimit
 from licence_master.service.answers import Received, Reply
@@ -26,7 +26,7 @@ from runtime.store import StoreFailedError
 
 WAKE_S = 50
 BODY_S = 10
-ENROLMENTS_PER_S = 2
+ENROLMENTS_PER_S = 10
 SIGNATURE = "X-Signature"
 
 log = logger()
@@ -34,14 +34,6 @@ log = logger()
 Anything = TypeVar("Anything")
 Message = TypeVar("Message", wire.Sync, wire.Hello, wire.Bye)
 Answerer = Callable[[Installation, Message, Received], Awaitable[Reply | Refusal]]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Requests a second: of one agent, of one address."""
-
-    agent_per_s: int
-    address_per_s: int
 
 
 class _RefusedError(Exception):
@@ -56,10 +48,17 @@ class _RefusedError(Exception):
         self.received = received
 
 
+def agent_application(
+    installations: Mapping[str, Installation], config: AgentsConfig, clock: Clock
+) -> Starlette:
+    """The ASGI application behind the agents' door."""
+    return AgentApi(installations, config, clock).application()
+
+
 class AgentApi:
     """The routes over the installations by name."""
 
-    def __init__(self, installations: Mapping[str, Installation], limits: Limits, clock: Clock) -> None:
+    def __init__(self, installations: Mapping[str, Installation], limits: AgentsConfig, clock: Clock) -> None:
         self._installations = installations
         self._clock = clock
         self._agents = RateLimit(limits.agent_per_s)

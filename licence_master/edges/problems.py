@@ -40,5 +40,9 @@ class ProblemError(Exception):
 def body_of_all(error: ProblemError) -> bytes:
     """One problem document; further refusals stand in its list `errors`."""
     document_ = msgspec.to_builtins(document(error.refusals[0]))
-    lines = [refusal.detail or refusal.sentence for refusal in error.refusals]
+    first = error.refusals[0].code
+    lines = [
+        (refusal.detail or refusal.sentence) + (f" ({refusal.code})" if refusal.code is not first else "")
+        for refusal in error.refusals
+    ]
     return msgspec.json.encode(document_ | {"errors": lines, "bad_data": error.bad_data})

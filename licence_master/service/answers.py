@@ -22,6 +22,7 @@ from licensing.ledger import replay
 from runtime.signing import SigningKey, answer_type, header_key_id, key_id, verify
 from runtime.store import Statement
 
+RECOVERY_MS = 1_000  # a recovery waits for one message more of each agent
 SILENT_AFTER = 3.6  # three syncs that did not come, each up to 20 % late
 
 
@@ -224,7 +225,7 @@ class Answers:
             ack_activity=self._history.acknowledged(agent),
             nonce=secrets.token_hex(12),
             now_ms=self._writer.clock.wall_ms(),
-            next_ms=self._sync_ms,
+            next_ms=RECOVERY_MS if agent in state.waiting else self._sync_ms,
             shares=dict(outcome.shares),
             denials=dict(outcome.denials),
             holders_wanted=self._history.doubted(known) if known is not None else (),

@@ -30,9 +30,7 @@ async def initialise(config: MasterConfig, installation: InstallationConfig) -> 
     path = directory.ledger(installation.name)
     if path.exists():
         return Founded(tuple(made), None)
-    key = SigningKey.load(directory.signing_key)
-    around = Surroundings(directory, key, read_catalogue(), SystemClock(), config.agents.sync_s * 1_000)
-    store = await open_installation(installation.name, around)
+    store = await open_installation(installation.name, surroundings(config))
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(store.run())
@@ -41,6 +39,13 @@ async def initialise(config: MasterConfig, installation: InstallationConfig) -> 
     finally:
         await store.close()
     return Founded(tuple(made), path)
+
+
+def surroundings(config: MasterConfig) -> Surroundings:
+    """What all installations share; KeyFileError when the signing key cannot be used."""
+    directory = DataDirectory(config.data)
+    key = SigningKey.load(directory.signing_key)
+    return Surroundings(directory, key, read_catalogue(), SystemClock(), config.agents.sync_s * 1_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from licensing import wire
 from licensing.holders import digest, fingerprint
 from runtime.store import Statement
 
-_HOLDING = {"held": "held", "surplus": "surplus"}
-_LEAVING = {"released", "lingering"}
+# What an event makes of its object; other events change nothing. None: it holds nothing any more.
+_STATE_AFTER = {"held": "held", "surplus": "surplus", "released": None, "lingering": None}
 _NOBODY = digest(0, 0)
 
 
@@ -22,7 +22,7 @@ class _Group:
 
     def __init__(self) -> None:
         self.holders: dict[str, Holder] = {}
-        self._held = 0
+        self.held = 0
         self._fingerprints = 0
 
     def put(self, holder: Holder) -> bool:
@@ -30,24 +30,26 @@ class _Group:
         before = self.holders.get(holder.object)
         if before is not None and before.state == holder.state:
             return False
-        self._count(before, -1)
-        self._count(holder, 1)
         self.holders[holder.object] = holder
+        if holder.state == "held":
+            self._count(holder.object, 1)
+        elif before is not None:
+            self._count(holder.object, -1)
         return True
 
     def take(self, name: str) -> bool:
         """Was it there?"""
         before = self.holders.pop(name, None)
-        self._count(before, -1)
+        if before is not None and before.state == "held":
+            self._count(name, -1)
         return before is not None
 
     def digest(self) -> wire.HolderDigest:
-        return digest(self._held, self._fingerprints)
+        return digest(self.held, self._fingerprints)
 
-    def _count(self, holder: Holder | None, change: int) -> None:
-        if holder is not None and holder.state == "held":
-            self._held += change
-            self._fingerprints ^= fingerprint(holder.object)
+    def _count(self, name: str, change: int) -> None:
+        self.held += change
+        self._fingerprints ^= fingerprint(name)
 
 
 class Holdings:
@@ -64,12 +66,13 @@ class Holdings:
         leaving: dict[tuple[str, str], None] = {}
         for event in events:
             group, key = self._group(agent, event.class_), (event.class_, event.object)
-            if (state := _HOLDING.get(event.event)) is not None:
+            state = _STATE_AFTER.get(event.event, "")
+            if state:
                 holder = Holder(agent, event.class_, event.object, state, event.at_ms)
                 if group.put(holder):
                     holding[key] = holder
                     leaving.pop(key, None)
-            elif event.event in _LEAVING and group.take(event.object):
+            elif state is None and group.take(event.object):
                 holding.pop(key, None)
                 leaving[key] = None
         return _statements(agent, holding.values(), leaving)
@@ -101,7 +104,7 @@ class Holdings:
     def count(self, agent: str, class_: str) -> int:
         """Objects of this agent that hold a unit of the class."""
         group = self._agents.get(agent, {}).get(class_)
-        return group.digest().count if group is not None else 0
+        return group.held if group is not None else 0
 
     def all(self) -> list[Holder]:
         """Every holder, in order of agent, class and name."""
@@ -122,9 +125,13 @@ class Holdings:
         ]
 
     def _group(self, agent: str, class_: str) -> _Group:
-        return self._agents.setdefault(agent, {}).setdefault(class_, _Group())
+        classes = self._agents.setdefault(agent, {})
+        group = classes.get(class_)
+        if group is None:
+            group = classes[class_] = _Group()
+        return group
 
 
 def _statements(agent: str, holding: Iterable[Holder], leaving: Iterable[tuple[str, str]]) -> list[Statement]:
-    here, gone = list(holding), [(agent, class_, name) for class_, name in leaving]
-    return ([activity.hold(here)] if here else []) + ([activity.leave(gone)] if gone else [])
+    here, gone = list(holding), list(leaving)
+    return ([activity.hold(here)] if here else []) + ([activity.leave(agent, gone)] if gone else [])

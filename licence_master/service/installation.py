@@ -94,6 +94,8 @@ class Installation:
             )
         await writer.commit(change.state, change.events, "master")
         await self.administration.configure(config, "configuration")
+        for agent in writer.state.agents:
+            writer.wakes.wake(agent)  # what each one uses now is not in the ledger: ask it
 
 
 async def open_installation(name: str, around: Surroundings) -> Installation:

@@ -5,6 +5,7 @@ only when the returned future ends. After a failed commit nothing is answered an
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 import msgspec
@@ -18,7 +19,7 @@ from runtime.clock import Clock
 from runtime.logs import logger
 from runtime.store import GroupCommit, Statement
 
-_EVENT_NAMES = {
+EVENT_NAMES = {
     "Founded": "store.founded",
     "TermRaised": "term.raised",
     "SettingsChanged": "settings.changed",
@@ -36,15 +37,21 @@ _EVENT_NAMES = {
     "RecoveryStarted": "recovery.started",
     "RosterLearned": "roster.learned",
     "HelloSaid": "hello.said",
+    "SiteAccounted": "site.accounted",
     "CloneSuspected": "clone.suspected",
     "SiteConfirmed": "site.confirmed",
 }
-_ALARMS = {"CloneSuspected", "RecoveryStarted", "SiteReleased"}
+_LEVELS = {
+    "CloneSuspected": logging.WARNING,
+    "RecoveryStarted": logging.WARNING,
+    "SiteReleased": logging.WARNING,
+    "ShareChanged": logging.DEBUG,  # the ledger keeps them; as info they would be a line for each sync
+}
 
 
 def event_name(event: AnyEvent) -> str:
     """The event as logs, history and metrics call it: `noun.verb_past`."""
-    return _EVENT_NAMES[type(event).__name__]
+    return EVENT_NAMES[type(event).__name__]
 
 
 class Writer:
@@ -98,5 +105,5 @@ class Writer:
             self.tally.events[kind] += 1
             facts = msgspec.to_builtins(event)
             facts.pop("event")
-            write = self._log.warning if kind in _ALARMS else self._log.info
-            write(_EVENT_NAMES[kind], actor=actor, **facts)
+            level = _LEVELS.get(kind, logging.INFO)
+            self._log.log(level, EVENT_NAMES[kind], actor=actor, **facts)

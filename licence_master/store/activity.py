@@ -13,9 +13,8 @@ from licensing.ledger import decode
 from runtime.store import Database, Statement
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """An object that holds a unit; `state` is held or surplus."""
+class Holder(msgspec.Struct, frozen=True, gc=False):
+    """An object that holds a unit; `state` is held or surplus. There may be 100,000 of them in memory."""
 
     agent: str
     class_: str
@@ -61,12 +60,22 @@ class Seen:
     ack_activity: int
 
 
-_ADD = (
-    "INSERT INTO activity (agent, n, at_ms, object, kind, class, event, code, until_ms)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_HOLD = "INSERT OR REPLACE INTO holder (agent, class, object, state, since_ms) VALUES (?, ?, ?, ?, ?)"
-_LEAVE = "DELETE FROM holder WHERE agent = ? AND class = ? AND object = ?"
+# Many rows travel as one JSON text: one step of SQLite instead of one for each row, each of which would
+# give up and win back Python's interpreter lock.
+_ADD = """
+INSERT INTO activity (agent, n, at_ms, object, kind, class, event, code, until_ms)
+SELECT ?, value ->> 'n', value ->> 'at_ms', value ->> 'object', value ->> 'kind', value ->> 'class',
+       value ->> 'event', value ->> 'code', value ->> 'until_ms'
+FROM json_each(?)
+"""
+_HOLD = """
+INSERT OR REPLACE INTO holder (agent, class, object, state, since_ms)
+SELECT value ->> 'agent', value ->> 'class_', value ->> 'object', value ->> 'state', value ->> 'since_ms'
+FROM json_each(?)
+"""
+_LEAVE = """
+DELETE FROM holder WHERE agent = ? AND (class, object) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))
+"""
 _LEAVE_ALL = "DELETE FROM holder WHERE agent = ?"
 _SEEN = "INSERT OR REPLACE INTO seen (agent, at_ms, ack_activity) VALUES (?, ?, ?)"
 _DENY = (
@@ -78,18 +87,17 @@ _HISTORY = "SELECT agent, at_ms, object, kind, class, event, code, until_ms FROM
 
 def add(agent: str, events: Sequence[wire.Activity]) -> Statement:
     """Append an agent's events."""
-    rows = [(agent, e.n, e.at_ms, e.object, e.kind, e.class_, e.event, e.code, e.until_ms) for e in events]
-    return (_ADD, rows)
+    return (_ADD, [(agent, msgspec.json.encode(events).decode())])
 
 
 def hold(holders: Sequence[Holder]) -> Statement:
     """These objects hold a unit from now on."""
-    return (_HOLD, [(h.agent, h.class_, h.object, h.state, h.since_ms) for h in holders])
+    return (_HOLD, [(msgspec.json.encode(holders).decode(),)])
 
 
-def leave(gone: Sequence[tuple[str, str, str]]) -> Statement:
-    """These (agent, class, object) hold nothing any more."""
-    return (_LEAVE, list(gone))
+def leave(agent: str, gone: Sequence[tuple[str, str]]) -> Statement:
+    """These (class, object) of an agent hold nothing any more."""
+    return (_LEAVE, [(agent, msgspec.json.encode(gone).decode())])
 
 
 def leave_all(agent: str) -> Statement:

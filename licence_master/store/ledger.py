@@ -131,7 +131,7 @@ def _checked(rows: Iterable[sqlite3.Row]) -> Iterator[Entry]:
     for seq, term, at_ms, actor, body, hash_ in rows:
         if seq != expected:
             raise ChainBrokenError(expected, "this row is missing")
-        if link(previous, seq, term, at_ms, actor, body) != hash_:
+        if not isinstance(body, bytes) or link(previous, seq, term, at_ms, actor, body) != hash_:
             raise ChainBrokenError(seq, "this row, or its hash, was changed after it was written")
         try:
             event = decode(body)

@@ -91,7 +91,6 @@ CREATE TABLE holder (
   since_ms INTEGER NOT NULL,
   PRIMARY KEY (agent, class, object)
 ) WITHOUT ROWID;
-CREATE INDEX holder_of_object ON holder (object);
 
 CREATE TABLE denial (
   id       INTEGER PRIMARY KEY,

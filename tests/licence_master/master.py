@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,7 +26,7 @@ Rows = list[Row]
 PROGRAM = (sys.executable, "-m", "licence_master.cli")
 TIMEOUT_S = 60
 
-TWO_SITES = """
+THREE_SITES = """
   - name: {name}
     software: 13
     pbxs:
@@ -38,7 +39,13 @@ TWO_SITES = """
 class Master:
     """One data directory under `home`, and at most one `serve` on it."""
 
-    def __init__(self, home: Path, installations: Sequence[str] = ("acme",), extra: str = "") -> None:
+    def __init__(
+        self,
+        home: Path,
+        installations: Sequence[str] = ("acme",),
+        agents: str = "",
+        more_pbxs: Sequence[str] = (),
+    ) -> None:
         self.home = home
         self.config = home / "master.yaml"
         self.agents_port = 0
@@ -46,13 +53,11 @@ class Master:
         self.lines: list[dict[str, object]] = []
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
-        self.write_config(installations, extra)
-
-    def write_config(self, installations: Sequence[str] = ("acme",), extra: str = "") -> None:
-        sites = "".join(TWO_SITES.format(name=name) for name in installations)
-        head = 'data: data\nadmin: {listen: "127.0.0.1:0"}\n'
-        agents = extra or 'agents: {listen: "127.0.0.1:0"}\n'
-        self.config.write_text(f"{head}{agents}installations:{sites}")
+        self._news = threading.Condition()
+        more = "".join(f"      - {{name: {name}}}\n" for name in more_pbxs)
+        sites = "".join(THREE_SITES.format(name=name) + more for name in installations)
+        head = f'data: data\nadmin: {{listen: "127.0.0.1:0"}}\nagents: {{listen: "127.0.0.1:0"{agents}}}\n'
+        self.config.write_text(f"{head}installations:{sites}")
 
     @property
     def data(self) -> Path:
@@ -96,7 +101,8 @@ class Master:
         for name in installations or ("acme",):
             installation = config.installation(name)
             assert installation is not None
-            asyncio.run(initialise(config, installation))
+            with ThreadPoolExecutor(1) as beside:  # a test may have a loop of its own
+                beside.submit(asyncio.run, initialise(config, installation)).result()
         return self
 
     def start(self) -> Self:
@@ -106,13 +112,12 @@ class Master:
         )
         for line in self._lines():
             if line["event"] == "master.ready":
-                self.agents_port, self.admin_port = (
-                    int(str(line["agents_port"])),
-                    int(str(line["admin_port"])),
-                )
+                self.agents_port = int(str(line["agents_port"]))
+                self.admin_port = int(str(line["admin_port"]))
                 self._reader = threading.Thread(target=lambda: list(self._lines()), daemon=True)
                 self._reader.start()
                 return self
+        self._gone()
         raise AssertionError(f"the master did not start: {self.lines}")
 
     def _lines(self) -> Iterator[dict[str, object]]:
@@ -121,7 +126,9 @@ class Master:
         assert self._process.stderr is not None
         for text in self._process.stderr:
             line: dict[str, object] = json.loads(text)
-            self.lines.append(line)
+            with self._news:
+                self.lines.append(line)
+                self._news.notify_all()
             yield line
 
     def send_signal(self, number: signal.Signals) -> None:
@@ -137,26 +144,34 @@ class Master:
         self.end(signal.SIGTERM, 0)
 
     def end(self, number: signal.Signals, code: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            assert self._gone() == code, self.lines
+
+    def exit_code(self) -> int:
+        """How it ended by itself."""
+        return self._gone()
+
+    def _gone(self) -> int:
+        """Wait for the end of the process and of its log; its exit code."""
         process, self._process = self._process, None
-        if process is not None:
-            process.send_signal(number)
-            assert process.wait(TIMEOUT_S) == code, self.lines
-            if self._reader is not None:
-                self._reader.join(TIMEOUT_S)
-            assert process.stderr is not None
-            process.stderr.close()
+        assert process is not None
+        code = process.wait(TIMEOUT_S)
+        if self._reader is not None:
+            self._reader.join(TIMEOUT_S)
+        assert process.stderr is not None
+        process.stderr.close()
+        return code
 
     def api(self) -> httpx.Client:
         """The admin API by its Unix socket: what the commands use."""
         transport = httpx.HTTPTransport(uds=str(self.data / "admin.sock"))
-        return httpx.Client(
-            transport=transport, base_url="http://master/api/v1/installations", timeout=TIMEOUT_S
-        )
+        return httpx.Client(transport=transport, base_url="http://master/api/v1", timeout=TIMEOUT_S)
 
     def ask(self, path: str, installation: str = "acme") -> Rows:
         """The rows of a GET below the installation."""
         with self.api() as api:
-            response = api.get(f"/{installation}{path}")
+            response = api.get(f"/installations/{installation}{path}")
             assert response.status_code == 200, response.text
             rows: Rows = response.json()
             return rows
@@ -164,10 +179,15 @@ class Master:
     def order(self, path: str, body: Row, installation: str = "acme", status: int = 200) -> Row:
         """The answer to a POST below the installation."""
         with self.api() as api:
-            response = api.post(f"/{installation}{path}", json=body)
+            response = api.post(f"/installations/{installation}{path}", json=body)
             assert response.status_code == status, response.text
             row: Row = response.json()
             return row
+
+    def wait_for(self, event: str, times: int) -> None:
+        """Until this event was logged so often."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.logged(event)) >= times, TIMEOUT_S), self.lines
 
     def logged(self, event: str) -> list[dict[str, object]]:
         return [line for line in self.lines if line["event"] == event]

@@ -4,8 +4,9 @@ import asyncio
 import base64
 import sqlite3
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -14,7 +15,7 @@ import pytest
 from licensing import wire
 from runtime.signing import SigningKey, request_type
 from runtime.tls import PinMismatchError
-from tests.licence_master.conftest import join
+from tests.licence_master.conftest import join, stock
 from tests.licence_master.master import Master
 from tests.licence_master.peer import Peer, Said
 
@@ -27,12 +28,12 @@ Steps = AsyncIterator[Said | None]
 async def wrong_token(master: Master, peer: Peer) -> Steps:
     invited = master.order("/invites", {"pbx": "hq"})
     id_ = invited["token"].partition(".")[0]
-    yield
+    yield None
     yield await peer.enrol(f"{id_}.{'a' * 32}")
 
 
 async def made_up_token(_master: Master, peer: Peer) -> Steps:
-    yield
+    yield None
     yield await peer.enrol("0123456789.aaaa")
 
 
@@ -41,7 +42,7 @@ async def used_token(master: Master, _peer: Peer) -> Steps:
     async with Peer(master.url, master.pin) as first:
         assert (await first.enrol(invited["token"])).status == 200
     async with Peer(master.url, master.pin) as second:
-        yield
+        yield None
         yield await second.enrol(invited["token"])
 
 
@@ -49,42 +50,42 @@ async def enrolment_signed_by_another_key(master: Master, peer: Peer) -> Steps:
     invited = master.order("/invites", {"pbx": "hq"})
     public_key = base64.b64encode(SigningKey.generate().public).decode()
     message = wire.Enrol(v=1, token=invited["token"], public_key=public_key, software=wire.Software(13))
-    yield
+    yield None
     yield await peer.send("POST", "/v1/agent/enrol", msgspec.json.encode(message))
 
 
 async def foreign_key(_master: Master, peer: Peer) -> Steps:
     body = peer.sync_body({}, seq=9)
-    yield
+    yield None
     yield await peer.send("POST", SYNC, body, key=SigningKey.generate())
 
 
 async def no_signature(_master: Master, peer: Peer) -> Steps:
-    yield
+    yield None
     yield await peer.send_signed("POST", SYNC, peer.sync_body({}, seq=9), "")
 
 
 async def changed_body(_master: Master, peer: Peer) -> Steps:
     body = peer.sync_body({"seat": wire.ClassDemand(0, 1)}, seq=9)
     signature = peer.key.sign(request_type("POST", SYNC), body)
-    yield
+    yield None
     yield await peer.send_signed("POST", SYNC, body.replace(b'"want":1', b'"want":9'), signature)
 
 
 async def signed_for_another_route(_master: Master, peer: Peer) -> Steps:
     body = peer.sync_body({}, seq=9)
     signature = peer.key.sign(request_type("POST", "/v1/agent/hello"), body)
-    yield
+    yield None
     yield await peer.send_signed("POST", SYNC, body, signature)
 
 
 async def another_agents_name(_master: Master, peer: Peer) -> Steps:
-    yield
-    yield await peer.send("POST", SYNC, peer.sync_body({}, seq=9, agent="hq"))
+    yield None
+    yield await peer.send("POST", SYNC, peer.sync_body({}, seq=9, agent="nice"))
 
 
 async def unknown_installation(_master: Master, peer: Peer) -> Steps:
-    yield
+    yield None
     yield await peer.send("POST", SYNC, peer.sync_body({}, seq=9, installation="elsewhere"))
 
 
@@ -93,50 +94,50 @@ async def replayed(_master: Master, peer: Peer) -> Steps:
     await peer.sync({"seat": 8})
     path, body = peer.last_sent
     await peer.sync({"seat": 3})
-    yield
+    yield None
     yield await peer.send("POST", path, body)
 
 
 async def seq_with_another_body(_master: Master, peer: Peer) -> Steps:
     await peer.sync({"seat": 3})
-    yield
+    yield None
     yield await peer.send("POST", SYNC, peer.sync_body({"seat": wire.ClassDemand(0, 8)}))
 
 
 async def old_epoch(master: Master, peer: Peer) -> Steps:
-    master.order("/agents/lyon/release-site", {})
-    yield
+    master.order(f"/agents/{peer.name}/release-site", {})
+    yield None
     yield await peer.sync({"seat": 3})
 
 
 async def newer_term(_master: Master, peer: Peer) -> Steps:
-    yield
+    yield None
     yield await peer.send("POST", SYNC, peer.sync_body({}, seq=9, term=99))
 
 
 async def another_instance(_master: Master, peer: Peer) -> Steps:
-    yield
+    yield None
     yield await peer.send("POST", SYNC, peer.sync_body({}, seq=9, instance="ffff"))
 
 
 async def another_version(_master: Master, peer: Peer) -> Steps:
-    yield
+    yield None
     yield await peer.send("POST", SYNC, peer.sync_body({}, seq=9, v=2))
 
 
 async def revoked(master: Master, peer: Peer) -> Steps:
-    master.order("/agents/lyon/revoke", {})
-    yield
+    master.order(f"/agents/{peer.name}/revoke", {})
+    yield None
     yield await peer.sync({"seat": 3})
 
 
 async def too_large(_master: Master, peer: Peer) -> Steps:
-    yield
+    yield None
     yield await peer.send("POST", SYNC, b" " * (wire.MAX_BODY + 1))
 
 
 async def no_json(_master: Master, peer: Peer) -> Steps:
-    yield
+    yield None
     yield await peer.send("POST", SYNC, b"{")
 
 
@@ -165,26 +166,35 @@ ATTEMPTS: list[tuple[Attempt, int, str, bool]] = [
 ]
 
 
-def ledger(master: Master) -> list[tuple[object, ...]]:
+def ledger(master: Master) -> list[tuple[int, bytes]]:
     with closing(sqlite3.connect(master.ledger())) as connection:
         return connection.execute("SELECT seq, body FROM event ORDER BY seq").fetchall()
 
 
-@pytest.mark.parametrize(
-    ("attempt", "status", "code", "signed"), ATTEMPTS, ids=[a[0].__name__ for a in ATTEMPTS]
-)
-async def test_refused(master: Master, attempt: Attempt, status: int, code: str, signed: bool) -> None:
-    async with await join(master, "lyon") as lyon:
-        steps = attempt(master, lyon)
+@pytest.fixture(scope="module")
+def busy_master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
+    """One master for all attempts, with a PBX for each."""
+    home = tmp_path_factory.mktemp("refusals")
+    with Master(home, more_pbxs=[f"pbx{n}" for n in range(len(ATTEMPTS))]).init().start() as master:
+        stock(master, "PBX-Port13,100")
+        yield master
+
+
+@pytest.mark.parametrize("number", range(len(ATTEMPTS)), ids=[attempt[0].__name__ for attempt in ATTEMPTS])
+async def test_refused(busy_master: Master, number: int) -> None:
+    attempt, status, code, signed = ATTEMPTS[number]
+    async with await join(busy_master, f"pbx{number}") as peer:
+        steps = attempt(busy_master, peer)
         assert await anext(steps) is None
-        before = ledger(master)
+        before, logged = ledger(busy_master), len(busy_master.logged("request.refused"))
         said = await anext(steps)
         assert said is not None
         assert (said.status, said.code) == (status, code)
-        assert lyon.is_signed(said) is signed
-        news = ledger(master)[len(before) :]
-        assert [b"CloneSuspected" in bytes(body) for _, body in news] == [True] * (code == "clone_suspected")
-    assert code in {line["code"] for line in master.logged("request.refused")}
+        assert peer.is_signed(said) is signed
+        news = ledger(busy_master)[len(before) :]
+        assert [b"CloneSuspected" in body for _, body in news] == [True] * (code == "clone_suspected")
+    busy_master.wait_for("request.refused", logged + 1)
+    assert busy_master.logged("request.refused")[-1]["code"] == code
 
 
 async def test_a_wrong_pin_is_noticed_before_a_byte_is_sent(master: Master) -> None:
@@ -250,15 +260,13 @@ async def test_an_older_term_writes_nothing(master: Master) -> None:
                 connection.execute(sql, values)
 
 
-async def test_an_agent_that_asks_too_often_is_told_to_wait(master: Master) -> None:
-    """100 a second for one agent, twice that in one go."""
-    async with await join(master, "lyon") as lyon:
-        path = "/v1/agent/wake?agent=hq&installation=acme"
-        said = [await lyon.send("GET", path, b"") for _ in range(3)]
-        assert {each.code for each in said} == {"unknown_agent"}
-        await lyon.sync({"seat": 1})
-        repeated = await asyncio.gather(*(lyon.again() for _ in range(400)))
-        assert {each.status for each in repeated} == {200, 429}
-        limited = [each for each in repeated if each.status == 429]
-        assert {each.code for each in limited} == {"rate_limited"}
-        assert all(lyon.is_signed(each) for each in limited)
+async def test_an_agent_that_asks_too_often_is_told_to_wait(tmp_path: Path) -> None:
+    with Master(tmp_path, agents=", agent_per_s: 2").init().start() as master:
+        stock(master, "PBX-Port13,10")
+        async with await join(master, "lyon") as lyon:
+            await lyon.sync({"seat": 1})
+            repeated = await asyncio.gather(*(lyon.again() for _ in range(20)))
+            assert {each.status for each in repeated} == {200, 429}
+            limited = [each for each in repeated if each.status == 429]
+            assert {each.code for each in limited} == {"rate_limited"}
+            assert all(lyon.is_signed(each) for each in limited)
