@@ -14,6 +14,7 @@ MAX_CONNECTIONS = 4_096  # more get 503
 KEEP_ALIVE_S = 75  # longer than the distance of two syncs, so that an agent keeps its connection
 GRACE_S = 5  # for requests that run when the stop comes
 DATE_HEADER_S = 1
+CUT_EVERY_S = 0.05
 
 
 def listen_tcp(host: str, port: int) -> socket.socket:
@@ -23,9 +24,9 @@ def listen_tcp(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from error
     return listener
 
 
@@ -97,6 +98,22 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Signals belong to runtime.daemon."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop at once: a polite TLS close would wait for the goodbye of clients that are not listening."""
+        cutting = asyncio.create_task(self._cut_closing(), name="cut closing connections")
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+
+    async def _cut_closing(self) -> None:
+        while True:
+            for connection in list(self.server_state.connections):
+                transport = connection.transport
+                if transport.is_closing() and not transport.get_write_buffer_size():
+                    transport.abort()
+            await asyncio.sleep(CUT_EVERY_S)
 
     async def main_loop(self) -> None:
         """Wait for the event; uvicorn would look ten times a second."""

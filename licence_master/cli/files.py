@@ -64,8 +64,10 @@ def serve(config: ConfigOption = DEFAULT_PATH, log_level: LogLevel = "info") -> 
     directory = DataDirectory(settings.data)
     if not directory.signing_key.exists():
         fail(Exit.USAGE, f"{directory.signing_key} is not there; run licence-master init first")
-    from licence_master.main import Main  # only here: the web framework takes half a second to import
-
+    try:
+        from licence_master.main import Main  # only here: the web framework takes half a second to import
+    except ModuleNotFoundError as missing:
+        fail(Exit.USAGE, f"{missing.name} is not installed; install this program as pbx-licences[master]")
     main = Main(settings, config)
     daemon.run(main.run, reload=main.reload)
 
