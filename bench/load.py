@@ -39,7 +39,7 @@ class LoadFailedError(Exception):
 
 
 class Load:
-    """`phones` phones of the users from 1000 on, which register at `registrar` through `target`."""
+    """`phones` phones of the users from `first` on, which register at `registrar` through `target`."""
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Load:
         registrar: tuple[str, int],
         *,
         phones: int = 1000,
+        first: int = 1000,
         window: int = 64,
         ground: Ground | None = None,
     ) -> None:
@@ -67,7 +68,7 @@ class Load:
             b"Call-ID: load-%d@%s\r\nContact: <sip:%d@%s:%d>\r\nExpires: 3600\r\n"
             b"User-Agent: load\r\nContent-Length: 0\r\nCSeq: "
             % (user, place, user, user, place, user, host.encode(), user, host.encode(), port)
-            for user in range(1000, 1000 + phones)
+            for user in range(first, first + phones)
         ]
 
     def close(self) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 PATH = Path(__file__).with_name("results.json")
+DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- results: written by make bench -->", "<!-- end of results -->"
 
 
 def machine() -> dict[str, object]:
@@ -34,10 +36,37 @@ def record(name: str, result: dict[str, object], path: Path = PATH) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def markdown(path: Path = PATH) -> str:
-    """Return the results as a table."""
-    lines = ["| benchmark | value | unit | ours | peer | peer is |", "|---|---:|---|---:|---:|---|"]
-    for name, entry in read(path)["results"].items():
-        cells = [str(entry.get(key, "")) for key in ("value", "unit", "ours", "peer", "peer_name")]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+def markdown(content: dict[str, Any]) -> str:
+    """Return the results as a table, the machine below it; `ours` and `peer` are medians of the rounds.
+
+    In each line a ratio above 1 says that ours is faster.
+    """
+    lines = ["| benchmark | ours | lowest to highest | peer | lowest to highest | ratio | the peer is |"]
+    lines.append("|---|---:|---:|---:|---:|---:|---|")
+    for name, entry in content["results"].items():
+        cells: list[object] = [name]
+        for side in ("ours", "peer"):
+            values = [each[side] for each in entry["rounds"]]
+            cells += [entry[side], f"{min(values)} to {max(values)}"]
+        cells += [_ratio(entry), entry["peer_name"]]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    host = content["machine"]
+    lines += ["", f"{host['cpu']}, {host['cores']} cores, Linux {host['kernel']}, Python {host['python']}."]
     return "\n".join(lines) + "\n"
+
+
+def _ratio(entry: dict[str, Any]) -> float:
+    """Return how many times faster ours is: of rates ours through peer, of times the other way round."""
+    if entry["unit"] == "ratio":
+        return float(entry["value"])
+    ours, peer = entry["ours"], entry["peer"]
+    return float(f"{ours / peer if entry['unit'].endswith('/s') else peer / ours:.3g}")
+
+
+def write_document(table: str, document: Path = DOCUMENT) -> None:
+    """Put the table between the markers of the document."""
+    text = document.read_text()
+    head, _, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    assert end, f"{document} lost its markers"
+    document.write_text(f"{head}{BEGIN}\n{table}{END}{tail}")

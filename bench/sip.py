@@ -16,22 +16,22 @@ import argparse
 import json
 import os
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.load import Load, Measured
+from bench.world import LOAD_CORE, PINNED
 from tests.acceptance.peers.kamailio import Proxy, Registrar
 from tests.acceptance.peers.network import Ground, Loopback, program
 from tests.acceptance.peers.processes import Program
 from tests.acceptance.peers.waiting import until
 
-LOAD_CORE, PROXY_CORE = 0, 1
-PINNED = (program("taskset"), "-c", str(PROXY_CORE))
 KAMAILIO_SETTINGS = 'shm_force_alloc=yes\nmodparam("tm","wt_timer",1000)\n'
 KAMAILIO_MEMORY_MB = 1024
 Result = dict[str, object]
+Tick = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,25 +106,33 @@ def compare(
     phones: int = 1000,
     rate: int | None = None,
     ground: Ground | None = None,
+    warm: Callable[[], object] = lambda: None,
+    tick: Tick = lambda: None,
 ) -> Result:
     """Return one entry of bench/results.json: `value` is CPU of the peer through CPU of ours, 1.0 is equal.
 
     Both programs and the registrar run already. `ours` and `peer` are µs of CPU per REGISTER, medians. With
     `rate` (REGISTERs a second) instead of as many as possible, each datagram pays for its own wake-up.
+    Each has phones of its own users (ours from 1000 on), so that no object has two devices. `warm` returns
+    when ours is ready for the clock, after its phones have registered; `tick` is called after each round.
     """
     with ExitStack() as stack:
         stack.enter_context(pinned_load())
         books = [
-            Book(each, Load(each.address, registrar, phones=phones, ground=ground)) for each in (ours, peer)
+            Book(each, Load(each.address, registrar, phones=phones, first=first, ground=ground))
+            for each, first in ((ours, 1000), (peer, 1000 + phones))
         ]
         for book in books:
             stack.callback(book.load.close)
             log = book.contender.program.log_path
             until(book.load.answers, 30.0, f"a 200 through {book.contender.name}; see {log}")
-            book.load.run(count)
-        for _ in range(rounds + 1):
+            book.load.run(max(count, phones))
+        warm()
+        for number in range(rounds + 1):
             for book in books:
                 book.run(count, rate)
+            if number:
+                tick()
     own, other = (book.rounds() for book in books)
     own_us, other_us = (statistics.median(each["cpu_us"] for each in lines) for lines in (own, other))
     return {
@@ -133,7 +141,10 @@ def compare(
         "ours": own_us,
         "peer": other_us,
         "peer_name": f"{peer.name}, CPU µs per REGISTER",
-        "rounds": [{ours.name: one, peer.name: two} for one, two in zip(own, other, strict=True)],
+        "rounds": [
+            {"ours": one["cpu_us"], "peer": two["cpu_us"], "detail": {ours.name: one, peer.name: two}}
+            for one, two in zip(own, other, strict=True)
+        ],
     }
 
 

@@ -3,14 +3,18 @@
 Every program is the shipped one, started as a user starts it; the master is asked through its admin socket.
 """
 
+import asyncio
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+from demo.phone import Phone
 from tests.acceptance.peers.baresip import Baresip
 from tests.acceptance.peers.kamailio import Registrar
 from tests.acceptance.peers.network import Network
@@ -49,11 +53,47 @@ class Site:
         pbx = (self.domain, SIP)
         return self.network.start(Sipp(self.network, users, pbx, proxy=self.guard, **options))
 
+    @asynccontextmanager
+    async def handset(self, user: str) -> AsyncIterator[Phone]:
+        """A demonstration phone of this site, in this process: cheap, and every answer is at hand."""
+        host, _ = self.guard
+        sock = self.network.udp(host)
+        phone = Phone(user, sock.getsockname(), (self.domain, SIP), self.guard)
+        await asyncio.get_running_loop().create_datagram_endpoint(lambda: phone, sock=sock)
+        try:
+            yield phone
+        finally:
+            phone.close()
+
+    def contacts(self) -> set[str]:
+        """The users that the PBX holds a binding of."""
+        return set(self.registrar.contacts())
+
+    def granted(self) -> int:
+        """Units that the agent may use, all classes together."""
+        answer = ask(self.agent.folder / "data" / "agent.sock", "/status")
+        return sum(class_["granted"] for class_ in answer["pbxs"][0]["classes"].values())
+
     def status(self) -> Any:
         """`pbx-agent status --json` of this PBX."""
         config = str(self.agent.folder / "agent.yaml")
         said = run("pbx-agent", "status", "--config", config, "--json")
         return json.loads(said)["pbxs"][0]
+
+    def counts(self, class_: str = "seat") -> dict[str, int]:
+        """One class of the status, asked at the agent's own socket: used, waiting, lingering, surplus, …"""
+        answer = ask(self.agent.folder / "data" / "agent.sock", "/status")
+        counts: dict[str, int] = answer["pbxs"][0]["classes"][class_]
+        return counts
+
+    def wait_counts(self, class_: str = "seat", within_s: float = 10.0, **expected: int) -> None:
+        """Wait until the agent counts this: `wait_counts(used=0, lingering=1)`."""
+
+        def seen() -> bool:
+            counts = self.counts(class_)
+            return all(counts[name] == count for name, count in expected.items())
+
+        until(seen, within_s, f"{expected} of {class_} at {self.name}")
 
 
 class House:
@@ -64,13 +104,19 @@ class House:
         network: Network,
         licences: Mapping[str, int],
         pbxs: Mapping[str, str],
+        *,
+        sync_s: int = 30,
         **policy: Any,
     ) -> None:
-        """Describe it: `pbxs` maps names to platforms (gateway, ipva); the first is the master PBX."""
+        """Describe it: `pbxs` maps names to platforms (gateway, ipva); the first is the master PBX.
+
+        Agents report what they use every `sync_s` seconds, and at once when a phone waits.
+        """
         self.network = network
         self.host = network.address()
         self.sites: dict[str, Site] = {}
         self._pbxs = pbxs
+        self._sync_s = sync_s
         self._policy = {"linger_s": NO_LINGER, **policy}
         self._licences = licences
         self.folder = network.folder / "licence-master"
@@ -101,7 +147,7 @@ class House:
         installation = {"name": INSTALLATION, "software": 13, "policy": self._policy, "pbxs": pbxs}
         return {
             "data": "data",
-            "agents": {"listen": f"{self.host}:{AGENTS}"},
+            "agents": {"listen": f"{self.host}:{AGENTS}", "sync_s": self._sync_s},
             "admin": {"listen": f"{self.host}:8444"},
             "installations": [installation],
         }
@@ -113,10 +159,14 @@ class House:
         inventory.write_text(json.dumps({"licences": rows}))
         run("licence-master", "install", str(inventory), "--config", str(self.config), *flags)
 
-    def site(self, name: str, *, start: bool = True, **sip: Any) -> Site:
-        """Start a Kamailio, let an agent join for this PBX, and start it in front."""
+    def site(self, name: str, *, start: bool = True, digest: bool = True, **sip: Any) -> Site:
+        """Start a Kamailio, let an agent join for this PBX, and start it in front.
+
+        With `digest=False` the PBX trusts by IP and challenges nobody; `sip` are more keys of the entry.
+        """
         folder = self.network.folder / f"pbx-{name}"
-        registrar = self.network.start(Registrar(folder, self.network, (self.network.address(), SIP)))
+        address = (self.network.address(), SIP)
+        registrar = self.network.start(Registrar(folder, self.network, address, digest=digest))
         guard = self.network.address()
         config = self.network.folder / f"agent-{name}" / "agent.yaml"
         config.parent.mkdir()
@@ -136,22 +186,32 @@ class House:
         words = ("--pbx", name, "--config", str(self.config), "--json")
         invitation = json.loads(run("licence-master", "invite", *words))
         line = invitation["command"].split()
-        self.network.run([own_command(line[0]), *line[1:], "--config", str(config)])
+        self.network.run([own_command(line[0]), *line[1:], "--config", str(config)], within_s=30)
 
     def state(self, name: str) -> str:
         """The state that the agent of this site gives itself."""
         state: str = self.sites[name].status()["state"]
         return state
 
+    def bypass(self, name: str, *words: str) -> None:
+        """`pbx-agent bypass` at this site: `--for 4h`, or `--off`."""
+        run("pbx-agent", "bypass", *words, "--config", str(self.sites[name].agent.folder / "agent.yaml"))
+
+    def command(self, *words: str) -> str:
+        """`licence-master WORDS` of this house; what it printed."""
+        return run("licence-master", *words, "--config", str(self.config))
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """What the master has logged of this event since its last start."""
+        whole, _, _ = self.master.log.rpartition("\n")
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
     # --- asking the master
 
     def get(self, what: str) -> Any:
         """GET below the installation, through the admin socket."""
-        transport = httpx.HTTPTransport(uds=str(self.folder / "data" / "admin.sock"))
-        with httpx.Client(transport=transport, base_url="http://admin") as client:
-            answer = client.get(f"/api/v1/installations/{INSTALLATION}/{what}")
-            answer.raise_for_status()
-            return answer.json()
+        return ask(self.folder / "data" / "admin.sock", f"/api/v1/installations/{INSTALLATION}/{what}")
 
     def row(self, what: str, pbx: str) -> Any:
         """The first row of an answer that belongs to this PBX, or None."""
@@ -160,6 +220,23 @@ class House:
     def pool(self, name: str) -> Any:
         """One row of the pools."""
         return next(row for row in self.get("pools") if row["pool"] == name)
+
+    def events(self, name: str) -> list[tuple[str, str | None]]:
+        """What the agents reported of an object, newest first: (event, code)."""
+        return [(row["event"], row["code"]) for row in self.get("events") if row["object"] == name]
+
+    def granted(self) -> dict[str, int]:
+        """Units on record of each site, all classes together."""
+        rows = self.get("shares")
+        return {name: sum(row["granted"] for row in rows if row["pbx"] == name) for name in self.sites}
+
+    def assert_books_agree(self) -> None:
+        """What the running agents may use is on record for them, and no pool is lent beyond its licences."""
+        running = [name for name, site in self.sites.items() if site.agent.running]
+        granted = {name: self.sites[name].granted() for name in running}
+        on_record = self.granted()
+        assert all(units <= on_record[name] for name, units in granted.items()), (granted, on_record)
+        self.assert_never_over()
 
     def used(self, pool: str = "port") -> int:
         """Units of a pool that the agents reported as used."""
@@ -186,6 +263,14 @@ def agent_configuration(name: str, guard: str, pbx: str, **sip: Any) -> dict[str
         "objects": objects,
     }
     return {"data": "data", "pbxs": [{**entry, **sip}]}
+
+
+def ask(uds: Path, path: str) -> Any:
+    """GET through a Unix socket of one of our programs."""
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(uds)), base_url="http://local") as client:
+        answer = client.get(path)
+        answer.raise_for_status()
+        return answer.json()
 
 
 def run(command: str, *words: str) -> str:

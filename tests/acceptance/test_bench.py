@@ -2,13 +2,19 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bench import results
+from bench.__main__ import Benchmark, Measure, run
+from bench.grants import grants
+from bench.guard import register_proxy
 from bench.load import Load, LoadFailedError
 from bench.sip import Contender, compare, cpu_seconds
+from bench.storm import storms
 from tests.acceptance.peers.kamailio import Proxy, Registrar
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.processes import Program
@@ -29,8 +35,8 @@ def test_two_proxies_are_compared(network: Network) -> None:
     result = compare(pair[0], pair[1], registrar, rounds=2, count=500, phones=100, ground=network)
     assert result["unit"] == "ratio"
     assert isinstance(result["rounds"], list)
-    assert [sorted(line) for line in result["rounds"]] == [["forward", "t_relay"]] * 2
-    assert len(pbx.contacts()) == 100
+    assert [sorted(line["detail"]) for line in result["rounds"]] == [["forward", "t_relay"]] * 2
+    assert len(pbx.contacts()) == 200, "each proxy has phones of its own"
 
 
 @pytest.mark.real("kamailio")
@@ -74,9 +80,44 @@ def test_cpu_time_of_a_process_and_its_ended_children_is_counted(network: Networ
         assert cpu_seconds(tree.pid) > 0.1
 
 
+@pytest.mark.usefixtures("network")  # skips where no namespace is to be had
+@pytest.mark.real("kamailio", "taskset")
+@pytest.mark.parametrize(
+    ("measure", "unit"),
+    [
+        (partial(register_proxy, count=1_000, phones=100), "ratio"),
+        (partial(grants, syncs=2, operations=20, agents=3), "grants/s"),
+        (partial(storms, ports=30, agents=2), "s"),
+    ],
+    ids=["guard", "grants", "storm"],
+)
+def test_a_figure_is_taken_from_the_shipped_programs(measure: Measure, unit: str, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    run([Benchmark("figure", measure, 1, measure)], Console(quiet=True), path, quick=False)
+    content = results.read(path)
+    assert sorted(content) == ["machine", "results"]
+    figure = content["results"]["figure"]
+    assert sorted(figure) == ["ours", "peer", "peer_name", "rounds", "unit", "value"]
+    assert figure["unit"] == unit
+    assert figure["value"] > 0
+    (line,) = figure["rounds"]
+    assert (line["ours"], line["peer"]) == (pytest.approx(figure["ours"]), pytest.approx(figure["peer"]))
+
+
 def test_results_are_kept_beside_each_other(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    results.record("b", {"value": 0.6, "unit": "ratio", "ours": 5, "peer": 3, "peer_name": "x"}, path)
-    results.record("a", {"value": 9, "unit": "s"}, path)
-    assert list(results.read(path)["results"]) == ["a", "b"]
-    assert "| b | 0.6 | ratio | 5 | 3 | x |" in results.markdown(path)
+    rounds = [{"ours": 5, "peer": 3}, {"ours": 6, "peer": 2}]
+    entry = {"unit": "s", "ours": 5, "peer": 3, "peer_name": "x", "rounds": rounds}
+    results.record("b", {"value": 0.7, **entry, "unit": "ratio"}, path)
+    results.record("a", {"value": 5, **entry}, path)
+    content = results.read(path)
+    assert list(content["results"]) == ["a", "b"]
+    for line in ("| a | 5 | 5 to 6 | 3 | 2 to 3 | 0.6 | x |", "| b | 5 | 5 to 6 | 3 | 2 to 3 | 0.7 | x |"):
+        assert line in results.markdown(content)
+
+
+def test_the_table_stands_between_its_markers(tmp_path: Path) -> None:
+    document = tmp_path / "benchmarks.md"
+    document.write_text(f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n")
+    results.write_document("| new |\n", document)
+    assert document.read_text() == f"before\n{results.BEGIN}\n| new |\n{results.END}\nafter\n"

@@ -81,6 +81,11 @@ class Program:
         return self._process
 
     @property
+    def running(self) -> bool:
+        """Whether it was started and not ended since."""
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         """Return the process id: nsenter replaces itself by the program, so this is the program's own."""
         return self.process.pid

@@ -1,0 +1,100 @@
+"""What the benchmarks stand on: the shipped programs, started as a user starts them, in their own network.
+
+A namespace has its own loopback: no port is taken, and two runs on one machine do not hear each other.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from agent.edges.local_client import ask
+from tests.acceptance.house import AGENTS, INSTALLATION, SIP, House, agent_configuration
+from tests.acceptance.peers.network import Network, program
+from tests.acceptance.peers.processes import Command, own_command
+from tests.acceptance.peers.waiting import until
+
+ROOT = Path(__file__).parent.parent
+LOAD_CORE, SERVER_CORE = 0, 1
+PINNED = (program("taskset"), "-c", str(SERVER_CORE))
+RELEASE = 13
+
+
+class Joining(msgspec.Struct, frozen=True):
+    """One agent to enrol: where, by which token, into which data directory."""
+
+    url: str
+    token: str
+    pin: str
+    data: str
+
+
+def names(sites: int) -> list[str]:
+    """The PBXs of an installation; the first is its master PBX."""
+    return [f"site{number:02}" for number in range(1, sites + 1)]
+
+
+def master(network: Network, sites: int, ports: int) -> House:
+    """A licence master that serves, with so many gateways and Port licences."""
+    return House(network, {f"PBX-Port{RELEASE}": ports}, dict.fromkeys(names(sites), "gateway")).build()
+
+
+def enrol(house: House, data: Mapping[str, Path]) -> None:
+    """Let the agents of these PBXs join, each into its data directory, by one process."""
+    joinings = [_joining(house, pbx, directory) for pbx, directory in data.items()]
+    command = house.network.inside([sys.executable, "-m", "bench.enrol"])
+    subprocess.run(command, input=msgspec.json.encode(joinings), cwd=ROOT, check=True)
+
+
+def _joining(house: House, pbx: str, data: Path) -> Joining:
+    transport = httpx.HTTPTransport(uds=str(house.folder / "data" / "admin.sock"))
+    with httpx.Client(transport=transport, base_url="http://admin") as client:
+        answer = client.post(f"/api/v1/installations/{INSTALLATION}/invites", json={"pbx": pbx})
+        answer.raise_for_status()
+        invited: dict[str, Any] = answer.json()
+    return Joining(f"https://{house.host}:{AGENTS}", invited["token"], invited["pin"], str(data))
+
+
+class Agent(Command):
+    """`pbx-agent run` for one PBX; its objects are users, each AOR one."""
+
+    def __init__(
+        self, network: Network, pbx: str, registrar: tuple[str, int], *, prefix: Sequence[str] = ()
+    ) -> None:
+        """Write its agent.yaml; it can be enrolled then, and started after that."""
+        self.pbx = pbx
+        self.address = (network.address(), SIP)
+        home = network.folder / f"agent-{pbx}"
+        home.mkdir()
+        self.config = home / "agent.yaml"
+        self.data = home / "data"
+        made = agent_configuration(pbx, self.address[0], registrar[0])
+        self.config.write_bytes(msgspec.json.encode(made))
+        words = [*prefix, own_command("pbx-agent"), "run", "--config", str(self.config)]
+        super().__init__(network, f"agent-{pbx}", words)
+
+    def wait_ready(self) -> None:
+        """Return when it serves."""
+        self.wait_for("agent.ready", 30.0)
+
+    def status(self) -> Any:
+        """Its state and counts, as `pbx-agent status --json` shows them."""
+        return ask(self.data, "/status")["pbxs"][0]
+
+
+def wait_in_sync(agents: Sequence[Agent]) -> None:
+    """Return when each of the agents serves and has heard from its master."""
+    for agent in agents:
+        agent.wait_ready()
+    until(lambda: all(agent.status()["state"] == "in_sync" for agent in agents), 30.0, "every agent in sync")
+
+
+def pin(process: int, core: int) -> None:
+    """Keep a running process, all its threads, on one core."""
+    for thread in os.listdir(f"/proc/{process}/task"):
+        os.sched_setaffinity(int(thread), {core})
