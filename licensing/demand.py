@@ -1,7 +1,7 @@
 """What an object needs: object kind and platform give a class, a class gives a bundle of pools.
 
 A bundle is a row of slots. Each slot takes one unit from the first of its sources that has one free, and
-all slots are served together or none is (design/protocol.md "Classes").
+all slots are served together or none is (docs/protocol.md "Classes").
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The ledger: small events, what each makes of the state, how they are written and chained.
 
 Every event knows its effect (`after`); `evolve` counts it. Replaying all events gives an equal state, so
-the events are the truth and the state is only their sum (design/protocol.md "Durability rules").
+the events are the truth and the state is only their sum (docs/protocol.md "Durability rules").
 """
 
 import hashlib
@@ -69,7 +69,7 @@ class PbxAdded(Event, frozen=True):
     pbx: Pbx
 
     def after(self, state: State) -> State:
-        known = self.pbx.name in state.heard or self.pbx.name in state.released
+        known = self.pbx.name in state.heard | state.released
         waiting = state.waiting | {self.pbx.name} if state.recovering and not known else state.waiting
         pbxs = {**state.pbxs, self.pbx.name: self.pbx}
         return replace(state, pbxs=pbxs, waiting=waiting).restocked()
@@ -205,7 +205,7 @@ class RecoveryStarted(Event, frozen=True):
         return replace(
             state,
             waiting=frozenset(self.waiting),
-            heard={},
+            heard=frozenset(),
             released=frozenset(),
             roster_complete=state.roster_version > 0,
             licences_lost=not state.entitlements,
@@ -219,7 +219,7 @@ class RosterLearned(Event, frozen=True):
     agents: dict[str, str]
 
     def after(self, state: State) -> State:
-        new = frozenset(self.agents) - state.heard.keys() - state.released
+        new = frozenset(self.agents) - state.heard - state.released
         return replace(
             state,
             roster=self.agents,
@@ -243,7 +243,7 @@ class HelloSaid(Event, frozen=True):
         return replace(
             state,
             agents={**state.agents, self.agent: agent},
-            heard={**state.heard, self.agent: state.term},
+            heard=state.heard | {self.agent},
             released=state.released - {self.agent},
         )
 
@@ -347,4 +347,4 @@ def _standing(state: State, name: str, standing: Standing) -> State:
 
 
 def _ended(state: State) -> State:
-    return state if state.waiting else replace(state, heard={}, roster_complete=True)
+    return state if state.waiting else replace(state, heard=frozenset(), roster_complete=True)

@@ -1,8 +1,8 @@
 """What a hello tells a store that lost history, or may have: who is there, which term, what each one holds.
 
-design/protocol.md, safety rule 3. Nothing new is lent while `State.waiting` names anyone; an agent leaves
+docs/protocol.md, safety rule 3. Nothing new is lent while `State.waiting` names anyone; an agent leaves
 it by an operator's release, or by a hello and one message more: a hello that was late on the wire shows
-what its agent held then, and only the agent's next message shows that it has applied the answer.
+what its agent held then, and only the nonce in the agent's next sync shows that it applied the answer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,6 @@ from licensing.ledger import (
     RecoveryStarted,
     RosterLearned,
     ShareChanged,
-    SiteAccounted,
     TermRaised,
     evolve,
 )
@@ -41,8 +40,6 @@ def recover(
     if request.agent in state.waiting:
         events.extend(_adopted(state, request, proofs))
         events.append(HelloSaid(request.agent, _epoch(state, request)))
-        if state.confirmed_by(request.agent, request.instance, request.term):
-            events.append(SiteAccounted(request.agent))
     return tuple(events)
 
 

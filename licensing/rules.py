@@ -1,7 +1,7 @@
 """The rules that say what installed units are worth: version, standby, local mode, tiers, SMB.
 
 Named pure functions over plain values, each citing its section of the Modele de Licence V13r2 (seed) and
-its rule of examples/licensing.md.
+its rule of docs/licence-rules.md.
 """
 
 from collections.abc import Iterable, Mapping

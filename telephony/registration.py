@@ -1,4 +1,4 @@
-"""REGISTER on its way to the PBX and back: reserve, forward, commit what the PBX answered (seed: sip-guard).
+"""REGISTER on its way to the PBX and back: reserve, forward, commit what the PBX answered (sip-guard).
 
 A request that opens nothing is forwarded without asking: further devices, refreshes, un-REGISTERs, queries,
 and what the PBX will challenge. Only an object's first binding, with credentials, asks the verdict.
