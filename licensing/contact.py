@@ -119,15 +119,15 @@ def examine(
 
 
 def _unknown(state: State, request: Sync | Bye, hello: bool) -> Examination:
-    expected = state.recovering or request.agent in state.released
-    if not expected and request.agent not in state.pbxs:
+    expected = state.recovering or request.agent in state.released or request.agent in state.pbxs
+    if not expected:
         return _rejected(Code.UNKNOWN_AGENT)
-    return Fresh(behind=not expected) if hello else _rejected(Code.HELLO_NEEDED)
+    return Fresh(behind=True) if hello else _rejected(Code.HELLO_NEEDED)
 
 
 def _needs_hello(state: State, agent: Agent, request: Sync | Bye) -> Code | None:
     """Why a sync or bye of this agent cannot be understood without a hello."""
-    if request.agent in state.waiting and not state.confirmed_by(agent.name, request.instance, request.term):
+    if request.agent in state.waiting - state.heard:
         return Code.HELLO_NEEDED
     if request.epoch < agent.epoch:
         return Code.EPOCH_OLD
@@ -145,7 +145,6 @@ def _in_order(
     hello: bool,
     clone: ClonePolicy,
 ) -> Examination:
-    awaited = request.agent in state.waiting | state.released
     foreign = request.instance != state.instance or request.term > state.term or request.epoch > agent.epoch
     if request.seq == contact.seq and contact.body_hash:
         if request.epoch != contact.epoch and contact.epoch < agent.epoch:
@@ -156,13 +155,14 @@ def _in_order(
     if request.seq < contact.seq:
         return _old_seq(agent, contact, request, clone)
     if foreign:
-        return Fresh(behind=not awaited and not contact.any_prev)
+        return Fresh(behind=True)
+    if request.agent in state.waiting:
+        applied = hello or request.prev == contact.issued
+        return Fresh() if applied else _rejected(Code.HELLO_NEEDED)
     if contact.any_prev or request.prev in (contact.confirmed, contact.issued):
         return Fresh()
     if request.prev in contact.retired:
         return _suspected(agent, "old_nonce", clone)
-    if awaited:
-        return Fresh()
     return Fresh(behind=True) if hello else _rejected(Code.HELLO_NEEDED)
 
 

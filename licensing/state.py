@@ -66,9 +66,8 @@ Bundle = tuple[tuple[PoolKey, ...], ...]
 class State:
     """Everything the ledger says, after `position` events.
 
-    `waiting` are the agents that a recovery still waits for, `heard` those that said hello in it with the
-    term they were answered under, `released` those that an operator released in it; nothing new is lent
-    while anyone is waited for.
+    `waiting` are the agents that a recovery still waits for, `heard` those of them that said hello in it,
+    `released` those that an operator released in it; nothing new is lent while anyone is waited for.
     `roster_complete` is False while a store made anew has learned no roster; an agent not in it may exist.
     `licences_lost` says that a store made anew has not seen an installation yet, so it recalls nothing.
     """
@@ -86,7 +85,7 @@ class State:
     roster_complete: bool = True
     shares: Shares = field(default_factory=dict)
     waiting: frozenset[str] = frozenset()
-    heard: Mapping[str, int] = field(default_factory=dict)
+    heard: frozenset[str] = frozenset()
     released: frozenset[str] = frozenset()
     licences_lost: bool = False
     # what follows from the above
@@ -102,10 +101,6 @@ class State:
     def recovering(self) -> bool:
         """Whether some agent has still to say hello before anything new is lent."""
         return bool(self.waiting)
-
-    def confirmed_by(self, agent: str, instance: str, term: int) -> bool:
-        """Whether a message proves that its agent has applied an answer of this recovery to its hello."""
-        return agent in self.heard and instance == self.instance and term >= self.heard[agent]
 
     @property
     def master_software(self) -> int:

@@ -1,6 +1,6 @@
 """One signature for requests, answers and licence files: Ed25519 over the DSSE encoding of exact bytes.
 
-Source: protocol.md "POST /v1/agent/sync" (header X-Signature), reliability.md section 6 "Licence files".
+Source: protocol.md "POST /v1/agent/sync" (header X-Signature), decision 0004.
 """
 
 import base64

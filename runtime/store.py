@@ -1,6 +1,6 @@
 """SQLite as a ledger wants it: one process, numbered migrations, and an answer only after its commit.
 
-Group commit (reliability.md sections 2 and 4): everything that waits goes into one transaction with
+Group commit (reliability.md section 2, decision 0003): everything that waits goes into one transaction with
 `synchronous=FULL`. After any error the store answers nothing more and its task ends: step down, never retry.
 """
 

@@ -117,7 +117,7 @@ def test_rooms_stay_small() -> None:
 
 
 def test_no_augmented_assignment_with_await() -> None:
-    """`n += await f()` loses updates between tasks (reliability.md section 3)."""
+    """`n += await f()` loses updates between tasks."""
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in modules(*ALLOWED)

@@ -78,7 +78,7 @@ class Master:
     def _decided(self, request: Sync, found: Fresh, body: str) -> Reply:
         name = request.agent
         if isinstance(request, Hello):
-            proofs = [msgspec.json.decode(proof.body, type=Answer) for proof in request.proofs]
+            proofs = decoded(request)
             outcome = allocator.hello(
                 self.state,
                 self.demands,
@@ -248,3 +248,8 @@ class Peer:
 def _proof(answer: Answer) -> Proof:
     """A stored answer; whoever reads it here trusts the signature."""
     return Proof(msgspec.json.encode(answer).decode(), 200, "", "")
+
+
+def decoded(request: Hello) -> list[Answer]:
+    """The stored answers that a hello brings."""
+    return [msgspec.json.decode(proof.body, type=Answer) for proof in request.proofs]

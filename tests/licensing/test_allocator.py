@@ -158,6 +158,35 @@ def test_a_share_carries_the_release_that_its_units_serve() -> None:
     assert say(lower, "hq", used=0, want=1, software=11).shares["seat"].max_software == 12
 
 
+def test_units_given_back_are_the_newest_so_the_oldest_stay_old() -> None:
+    master = house((15, "PBX-Port13"))
+    say(master, "hq", used=5, want=5)
+    say(master, "bob", used=5, want=5)
+    say(master, "hq", used=10, want=10)
+    say(master, "hq", used=5, want=5)
+    master.commit(inventory.remove(master.state, CATALOGUE, [Item("PBX-Port13", 8)]))
+    assert say(master, "hq", used=5, want=5).shares["seat"].recall_to is None
+    assert say(master, "bob", used=5, want=5).shares["seat"].recall_to == 2
+
+
+def test_preferences_leave_what_others_wait_for() -> None:
+    master = house((2, "PBX-Port13"))
+    say(master, "bob", used=2, want=6)
+    master.commit(inventory.install(master.state, CATALOGUE, [Item("PBX-Port13", 18)]))
+    assert say(master, "hq", used=1, want=18, idle=17).shares["seat"].granted == 14
+    assert say(master, "bob", used=2, want=6).shares["seat"].granted == 6
+
+
+def test_a_class_with_surplus_gets_nothing_new_from_its_other_pool() -> None:
+    master = house((4, "PBX-Channels13"), (4, "Relay-Channels"))
+    say(master, "hq", used=4, want=4, class_="conference_leg")
+    master.commit(inventory.remove(master.state, CATALOGUE, [Item("PBX-Channels13", 1)]))
+    outcome = say(master, "hq", used=4, want=5, class_="conference_leg")
+    assert (outcome.shares["conference_leg"].granted, outcome.shares["conference_leg"].recall_to) == (4, 3)
+    outcome = say(master, "hq", used=3, want=4, class_="conference_leg")
+    assert outcome.shares["conference_leg"].granted == 4
+
+
 def test_lenient_an_upgraded_site_is_served_again_once_all_of_its_share_fits() -> None:
     master = house((2, "PBX-Port11"), (2, "PBX-Port13"), settings=Settings(mixed_versions="lenient"))
     assert say(master, "hq", used=1, want=3, idle=2, software=11).shares["seat"].max_software == 11

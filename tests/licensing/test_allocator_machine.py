@@ -17,9 +17,9 @@ from licensing.installation import Pbx, Settings
 from licensing.inventory import Item
 from licensing.ledger import replay
 from licensing.state import State
-from licensing.wire import Answer, Sync
+from licensing.wire import Answer, Hello, Sync
 from tests.licensing.house import CATALOGUE
-from tests.licensing.peers import Master, Peer, Reply
+from tests.licensing.peers import Master, Peer, Reply, decoded
 
 PBXS = (
     Pbx("hq", role="master"),
@@ -235,7 +235,7 @@ class AllocatorMachine(RuleBasedStateMachine):
             return reply
         self.check_sums(before, after)
         if before.recovering and after.recovering:
-            self.check_nothing_new(before, after, request.agent)
+            self.check_nothing_new(before, after, request)
         self.check_needs(request, reply, after)
         return reply
 
@@ -248,12 +248,12 @@ class AllocatorMachine(RuleBasedStateMachine):
                 )
                 assert before.recovering or grown <= 0 or excess_at(after, key, software) <= 0, key
 
-    def check_nothing_new(self, before: State, after: State, agent: str) -> None:
-        """In a recovery an agent only gets on record what it has already."""
-        for class_, share in after.shares.get(agent, {}).items():
-            held = self.peers[agent].applied
-            shown = held.shares[class_].granted if held and class_ in held.shares else 0
-            assert share.granted <= max(before.share(agent, class_).granted, shown)
+    def check_nothing_new(self, before: State, after: State, request: Sync) -> None:
+        """In a recovery an agent only gets on record what it proves to have had."""
+        proofs = decoded(request) if isinstance(request, Hello) else []
+        for class_, share in after.shares.get(request.agent, {}).items():
+            shown = max((p.shares[class_].granted for p in proofs if class_ in p.shares), default=0)
+            assert share.granted <= max(before.share(request.agent, class_).granted, shown)
 
     def check_needs(self, request: Sync, answer: Answer, after: State) -> None:
         """A need is met, or denied, and denied only when one more unit would break a rule."""

@@ -1,4 +1,4 @@
-"""The cases of examples/licensing.md that live sharing answers, each under its id."""
+"""The cases of docs/licence-rules.md that live sharing answers, each under its id."""
 
 import pytest
 

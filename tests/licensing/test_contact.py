@@ -6,7 +6,7 @@ from licensing import administration
 from licensing.codes import Code
 from licensing.contact import ClonePolicy, Contact, Fresh, Rejected, Repeat, confirmed_contact, examine
 from licensing.installation import Pbx, Settings
-from licensing.ledger import replay
+from licensing.ledger import HelloSaid, RecoveryStarted, replay
 from licensing.state import State
 from licensing.wire import Sync
 from tests.licensing.house import request
@@ -88,6 +88,31 @@ def test_what_is_refused(changes: dict[str, object], body: str, hello: bool, cod
     assert found.refusal.code is code
 
 
+@pytest.mark.parametrize(
+    ("heard", "prev", "hello", "expected"),
+    [
+        pytest.param(False, "n7", False, Code.HELLO_NEEDED, id="no hello yet"),
+        pytest.param(False, "n7", True, Fresh(), id="its hello"),
+        pytest.param(True, "n7", False, Fresh(), id="it has applied the answer to its hello"),
+        pytest.param(True, "n6", False, Code.HELLO_NEEDED, id="it has not"),
+        pytest.param(True, "lost", False, Code.HELLO_NEEDED, id="it has applied others since"),
+        pytest.param(True, "lost", True, Fresh(), id="another hello"),
+    ],
+)
+def test_what_an_agent_may_say_that_a_recovery_waits_for(
+    heard: bool, prev: str, hello: bool, expected: Code | Fresh
+) -> None:
+    state = replay([RecoveryStarted(("hq", "lyon"))], STATE)
+    if heard:
+        state = replay([HelloSaid("hq", 2)], state)
+    found = examine(state, CONTACT, message(prev=prev), "h8", hello=hello)
+    if isinstance(expected, Fresh):
+        assert found == expected
+    else:
+        assert isinstance(found, Rejected)
+        assert found.refusal.code is expected
+
+
 def test_another_protocol_version() -> None:
     sync = Sync(**{name: getattr(message(), name) for name in Sync.__struct_fields__} | {"v": 2})
     found = examine(STATE, CONTACT, sync, "h", hello=False)
@@ -139,6 +164,18 @@ def test_two_copies_of_one_agent_are_found_at_the_second_message() -> None:
     assert not isinstance(honest.exchange(master, {"seat": (2, 0)}), Code)
     assert copy.exchange(master, {"seat": (3, 0)}) is Code.CLONE_SUSPECTED
     assert master.state.agents["hq"].standing == "alert"
+
+
+def test_a_copy_that_goes_on_from_a_nonce_confirmed_before_is_found() -> None:
+    master = Master.found(PBXS, Settings())
+    honest = Peer("hq")
+    honest.enrol(master)
+    honest.exchange(master, {"seat": (1, 0)})
+    stale = honest.prev
+    for need in (2, 3):
+        honest.exchange(master, {"seat": (need, 0)})
+    copy = message(epoch=1, term=1, seq=honest.seq + 1, prev=stale, boot="hq0")
+    assert master.receive(copy) is Code.CLONE_SUSPECTED
 
 
 def test_after_the_store_was_answered_a_released_site_comes_back_with_nothing() -> None:

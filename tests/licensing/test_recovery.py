@@ -117,6 +117,19 @@ def test_who_does_not_come_is_released_by_name_and_returns_with_share_0() -> Non
     assert not master.state.recovering
 
 
+def test_a_site_released_in_a_recovery_does_not_start_it_anew() -> None:
+    master, peers = running()
+    backup = master.copy()
+    for need in (4, 5):
+        asked(peers["lyon"], master, "seat", need)
+    backup.commit(administration.start_recovery(backup.state))
+    for name in ("hq", "lyon", "nancy"):
+        assert backup.commit(administration.release_site(backup.state, name)) is None
+    reply = asked(peers["lyon"], backup, "seat", 2)
+    assert not backup.state.recovering
+    assert (reply.shares["seat"].granted, reply.epoch) == (2, 2)
+
+
 def test_a_store_put_back_by_hand_is_found_out_by_the_first_message() -> None:
     master, peers = running()
     backup = master.copy()

@@ -1,4 +1,4 @@
-"""Signatures: the exact bytes and the exact type or nothing (protocol.md, reliability.md section 6)."""
+"""Signatures: the exact bytes and the exact type or nothing (protocol.md, decision 0004)."""
 
 from pathlib import Path
 
