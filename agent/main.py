@@ -13,7 +13,7 @@ from agent.service.link import Link
 from agent.service.opening import OpenPbx, open_pbx
 from agent.store.enrolment import Enrolment
 from runtime.clock import Clock, SystemClock
-from runtime.daemon import notify_ready
+from runtime.daemon import notify_ready, spare_the_collector
 from runtime.logs import logger
 from runtime.server import listen_unix, serve
 from runtime.signing import SigningKey
@@ -75,6 +75,7 @@ class Main:
             tasks.create_task(pbx.conversation.listen(), name=f"wake {pbx.entry.name}")
 
     def _ready(self) -> None:
+        spare_the_collector()
         log.info("agent.ready", sip=self.addresses)
         self.ready.set()
         notify_ready()

@@ -1,7 +1,6 @@
 """The licence master as one readable list: keys, stores, services, doors, and the tasks that keep them."""
 
 import asyncio
-import gc
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from licence_master.service.founding import joining, surroundings
 from licence_master.service.installation import Installation, open_installation
 from licence_master.service.reload import reconfigure
 from licence_master.store.directory import DataDirectory
-from runtime.daemon import notify_ready
+from runtime.daemon import notify_ready, spare_the_collector
 from runtime.logs import logger
 from runtime.server import bound_port, listen_tcp, listen_unix, serve
 
@@ -70,7 +69,7 @@ class Main:
     def _door_opened(self) -> None:
         self._closed_doors -= 1
         if self._closed_doors == 0:
-            gc.freeze()  # what was made until now stays: never look through it for garbage again
+            spare_the_collector()
             self.ready.set()
             logger().info("master.ready", agents_port=self.agents_port, admin_port=self.admin_port)
             notify_ready(f"agents at {self.agents_port}, administrators at {self.admin_port}")

@@ -71,7 +71,7 @@ class Claims:
             names = dict.fromkeys(self.state.lent.get(key, ()))
             if key in self.state.pools:
                 names |= dict.fromkeys(self.demands)
-            found = self._by_pool[key] = [claim for name in names for claim in self._of(name, key)]
+            found = self._by_pool[key] = self._of(names, key)
         return found
 
     def sums(self, key: PoolKey, step: int) -> Sums:
@@ -114,35 +114,50 @@ class Claims:
         changed = Claims(state, self.demands, self.silent)
         for key, found in self._by_pool.items():
             others = [claim for claim in found if claim.agent != agent]
-            changed._by_pool[key] = [*others, *changed._of(agent, key)]
+            changed._by_pool[key] = others + changed._of((agent,), key)
         return changed
 
-    def _of(self, agent: str, key: PoolKey) -> Iterator[Claim]:
-        state = self.state
-        shares = state.shares.get(agent, _NO_SHARES)
-        heard = self.demands.get(agent)
-        silent = agent in self.silent or not answers(state, agent)
-        for class_ in _named(shares, heard):
-            share = shares.get(class_, NO_SHARE)
-            held = share.drawn.get(key, 0)
-            reaches = (agent, class_) in state.reach(key)
-            if not held and not reaches:
-                continue
-            demand = _told(heard, class_, share)
-            missing = demand.want - demand.idle - share.granted
-            asks = missing > 0 and reaches and not silent and may_grow(state, agent)
-            yield Claim(
-                agent,
-                class_,
-                state.software_of(agent),
-                share,
-                held,
-                min(held, -missing) if missing < 0 else 0,
-                missing if asks else 0,
-                min(held, demand.used),
-                spare(demand) if reaches else 0,
-                silent,
-            )
+    def _of(self, names: Iterable[str], key: PoolKey) -> list[Claim]:
+        state, silent, found = self.state, self.silent, []
+        reach = state.reach(key)
+        for agent in names:
+            shares = state.shares.get(agent, _NO_SHARES)
+            heard = self.demands.get(agent)
+            for class_ in _named(shares, heard):
+                share = shares.get(class_, NO_SHARE)
+                held = share.drawn.get(key, 0)
+                reaches = (agent, class_) in reach
+                if held or reaches:
+                    demand = _told(share) if heard is None else heard.get(class_, _NOTHING)
+                    quiet = agent in silent or not answers(state, agent)
+                    found.append(_claim(state, agent, class_, share, held, demand, reaches, quiet))
+        return found
+
+
+def _claim(
+    state: State,
+    agent: str,
+    class_: str,
+    share: Share,
+    held: int,
+    demand: ClassDemand,
+    reaches: bool,
+    silent: bool,
+) -> Claim:
+    missing = need(demand) - share.granted
+    asks = missing > 0 and reaches and not silent and may_grow(state, agent)
+    return Claim(
+        agent,
+        class_,
+        state.software_of(agent),
+        share,
+        held,
+        min(held, -missing) if missing < 0 else 0,
+        missing if asks else 0,
+        min(held, demand.used),
+        spare(demand) if reaches else 0,
+        silent,
+    )
 
 
 def _named(shares: Mapping[str, Share], heard: Mapping[str, ClassDemand] | None) -> Iterable[str]:
@@ -151,11 +166,9 @@ def _named(shares: Mapping[str, Share], heard: Mapping[str, ClassDemand] | None)
     return heard if shares.keys() <= heard.keys() else {**shares, **heard}
 
 
-def _told(heard: Mapping[str, ClassDemand] | None, class_: str, share: Share) -> ClassDemand:
-    """What the agent said of a class; before it has said anything it needs all that it has."""
-    if heard is None:
-        return ClassDemand(used=share.granted, want=share.granted)
-    return heard.get(class_, _NOTHING)
+def _told(share: Share) -> ClassDemand:
+    """Before an agent has said anything it needs all that it has."""
+    return ClassDemand(used=share.granted, want=share.granted)
 
 
 def answers(state: State, agent: str) -> bool:

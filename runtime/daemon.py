@@ -5,6 +5,7 @@ systemd starts it again. Nothing here needs systemd.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -47,6 +48,17 @@ def notify(*lines: str) -> None:
 def notify_ready(status: str = "") -> None:
     """Tell systemd that the daemon serves; `status` is shown by systemctl."""
     notify("READY=1", *([f"STATUS={status}"] if status else []))
+
+
+def spare_the_collector() -> None:
+    """Call once ready: what was made until now is never looked through for garbage again, the rest rarely.
+
+    A full collection of a busy agent stopped it for 93 to 123 ms; our cores make no reference cycles that
+    would need one. Young objects are still looked at after every 10,000.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 1_000)
 
 
 def first_cause(error: BaseException) -> BaseException:
