@@ -196,7 +196,7 @@ class ScriptedMaster:
             shares=shares,
             denials=denials,
             holders_wanted=self.holders_wanted,
-            policy=self.policy,
+            policy=None if message.policy_etag == self.policy.etag else self.policy,
         )
 
     def _problem(self, code: Code, request_signature: str) -> Response:

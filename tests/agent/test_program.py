@@ -138,6 +138,41 @@ async def test_after_kill_nine_no_want_falls(house: House, config: Path) -> None
         await house.heard_demand(used=1, want=2)
 
 
+async def test_kill_nine_between_the_answer_of_the_pbx_and_the_journal(house: House, config: Path) -> None:
+    """Decision 0011: the PBX has bound a phone that the agent never heard of; nobody gets its unit."""
+    house.master.capacity, house.master.state = 1, "short"
+    house.pbx.silent = True
+    async with started(config) as agent:
+        phone = await house.phone()
+        phone.register(house.guard, "202")
+        async with asyncio.timeout(10):
+            await house.pbx.received.get()  # the REGISTER is there, and its 200 never reaches the agent
+        agent.process.kill()
+        await agent.ended()
+    house.pbx.silent = False
+    async with started(config):
+        (pbx,) = (await asked(config, "status"))["pbxs"]
+        assert pbx["classes"]["seat"]["used"] == 1
+        assert await house.register("203") == 403, "the only unit is 202's"
+        assert await phone.registered(house.guard, "202") == 200
+        (pbx,) = (await asked(config, "status"))["pbxs"]
+        assert (pbx["classes"]["seat"]["used"], pbx["bindings"]) == (1, 1)
+
+
+async def test_a_reservation_that_failed_is_not_remembered(house: House, config: Path) -> None:
+    house.master.capacity = 1
+    house.pbx.status = "403 Forbidden"
+    async with started(config) as agent:
+        assert await house.register("202") == 403
+        house.pbx.status = "200 OK"
+        assert await house.register("203") == 200, "its record is on disk, and so is all before it"
+        agent.process.kill()
+        await agent.ended()
+    async with started(config):
+        (pbx,) = (await asked(config, "status"))["pbxs"]
+        assert pbx["classes"]["seat"]["used"] == 1
+
+
 async def test_after_a_clean_stop_wants_fall_again(house: House, config: Path) -> None:
     house.master.state = "short"
     async with started(config) as agent:

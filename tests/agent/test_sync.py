@@ -150,6 +150,22 @@ async def test_away_refuse_and_report(house: House, master: ScriptedMaster) -> N
             assert house.status()["state"] == "never_synced"
 
 
+async def test_the_first_answer_brings_the_policy_of_the_enrolment(
+    house: House, master: ScriptedMaster
+) -> None:
+    """The away policy of agent.yaml ends with the first answer, which repeats no policy we have."""
+    master.capacity = 1
+    master.policy = msgspec.structs.replace(master.policy, etag="reporting", away="report")
+    directory = house.data / "lyon"
+    key = SigningKey.load(directory / enrolment.KEY_FILE)
+    enrolment.save(directory, master.enrolment("lyon", key))
+    async with house.running():
+        assert await house.register("202") == 200
+        master.open.clear()
+        assert await house.register("203") == 200, "beyond the share, reported"
+        assert house.seats()["surplus"] == 1
+
+
 async def test_inside_the_share_everything_goes_on_without_a_master(
     house: House, master: ScriptedMaster
 ) -> None:
