@@ -70,9 +70,18 @@ class Site:
         return set(self.registrar.contacts())
 
     def granted(self) -> int:
-        """Units that the agent may use, all classes together."""
+        """The share that the last answer brought, all classes together."""
+        return sum(counts["granted"] for counts in self._classes().values())
+
+    def usable(self) -> int:
+        """Units in use or free to use now: less than granted while a lower want is on its way."""
+        names = ("used", "reserved", "lingering", "spare")
+        return sum(counts[name] for counts in self._classes().values() for name in names)
+
+    def _classes(self) -> dict[str, dict[str, int]]:
         answer = ask(self.agent.folder / "data" / "agent.sock", "/status")
-        return sum(class_["granted"] for class_ in answer["pbxs"][0]["classes"].values())
+        classes: dict[str, dict[str, int]] = answer["pbxs"][0]["classes"]
+        return classes
 
     def status(self) -> Any:
         """`pbx-agent status --json` of this PBX."""
@@ -232,10 +241,11 @@ class House:
 
     def assert_books_agree(self) -> None:
         """What the running agents may use is on record for them, and no pool is lent beyond its licences."""
-        running = [name for name, site in self.sites.items() if site.agent.running]
-        granted = {name: self.sites[name].granted() for name in running}
+        running = {name: site for name, site in self.sites.items() if site.agent.running}
+        before = {name: site.usable() for name, site in running.items()}
         on_record = self.granted()
-        assert all(units <= on_record[name] for name, units in granted.items()), (granted, on_record)
+        usable = {name: min(before[name], site.usable()) for name, site in running.items()}  # it may fall
+        assert all(units <= on_record[name] for name, units in usable.items()), (usable, on_record)
         self.assert_never_over()
 
     def used(self, pool: str = "port") -> int:

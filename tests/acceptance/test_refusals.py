@@ -119,10 +119,11 @@ async def test_who_may_not_join_is_told_why(network: Network) -> None:
 
 async def test_what_an_agent_may_not_say_is_refused_and_changes_nothing(network: Network) -> None:
     """Beside a real site whose phones notice nothing."""
-    house = House(network, {"PBX-Port13": 6}, PBXS).build()
+    house = House(network, {"PBX-Port13": 12}, PBXS).build()
     hq = house.site("hq")
     async with AsyncExitStack() as stack:
         (phone,) = await registered(stack, hq, "1001")
+        await asyncio.to_thread(house.wait_used, 1)
         lyon = await stack.enter_async_context(signed_client(house, "lyon"))
         await lyon.sync({"seat": 1})
         old = lyon.last_sent

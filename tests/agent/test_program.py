@@ -160,7 +160,7 @@ async def test_kill_nine_between_the_answer_of_the_pbx_and_the_journal(house: Ho
 
 
 async def test_a_reservation_that_failed_is_not_remembered(house: House, config: Path) -> None:
-    house.master.capacity = 1
+    house.master.capacity = 2
     house.pbx.status = "403 Forbidden"
     async with started(config) as agent:
         assert await house.register("202") == 403
