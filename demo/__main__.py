@@ -27,8 +27,9 @@ async def play(folder: Path, once: bool, console: Console) -> bool:
         await asyncio.wait({telling, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not telling.done():
             telling.cancel()
+            await asyncio.wait({telling})
             console.print("stopped")
-            return False
+            return not once
         held = telling.result()
         if not once:
             show_around(world, console)

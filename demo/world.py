@@ -4,6 +4,7 @@ Everything is a real program started as a user starts it, on loopback, in a fold
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -117,7 +118,7 @@ class World:
         seen = log.stat().st_size if log.exists() else 0
         with log.open("ab") as sink:
             process = await asyncio.create_subprocess_exec(
-                *words, stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink
+                *words, stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
             )
         self.programs[name] = process
 
@@ -187,7 +188,8 @@ class World:
             for phone in site.phones.values():
                 phone.close()
         for process in reversed(self.programs.values()):
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                process.terminate()
             await process.wait()
 
 

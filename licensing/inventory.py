@@ -121,7 +121,10 @@ def _removed(state: State, catalogue: Catalogue, item: Item) -> list[Removed] | 
             left -= min(left, row.count)
     if left:
         where = parsed.place or "the master"
-        return Refusal(Code.NOT_FOUND, f"{item.count - left} of {item.count} {parsed.type} at {where}")
+        detail = (
+            f"{item.count - left} {parsed.type} are installed at {where}, {item.count} were to be removed"
+        )
+        return Refusal(Code.NOT_FOUND, detail, "Remove at most what licence-master licences lists.")
     return events
 
 

@@ -42,7 +42,8 @@ def _happening(before: State, event: Event, after: State, had_unit: bool) -> Hap
     if event is Event.EXCUSED:
         return "reported"
     if after is State.FREE:
-        return "released" if before in TOLD or (before is State.RESERVED and had_unit) else None
+        without_news = before in (State.RESERVED, State.PASSING) and had_unit  # last told: lingering
+        return "released" if before in TOLD or without_news else None
     return TOLD.get(after)
 
 

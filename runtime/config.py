@@ -130,7 +130,10 @@ def _problems(
     """The model's errors at their places, without those that a known problem explains."""
     explained = [problem.location for problem in known if problem.of_value]
     merged: dict[tuple[Location, bool], list[ErrorDetails]] = {}
+    details = list(details)
     for detail in details:
+        if detail["type"] == "too_short" and _has_faults_inside(detail, details):
+            continue  # pydantic does not count an item with an error
         location, _, on_key = _locate(root, detail)
         if on_key or not any(location[: len(above)] == above for above in explained):
             merged.setdefault((location, on_key), []).append(detail)
@@ -140,6 +143,11 @@ def _problems(
         names = field_names(model, location[:-1]) if group[0]["type"] == "extra_forbidden" else frozenset()
         found.append(Problem(place.line, place.column, location, wording(group, place, on_key, names)))
     return [problem for problem in found if not _misspelt(problem, found, root, model)]
+
+
+def _has_faults_inside(outer: ErrorDetails, details: Iterable[ErrorDetails]) -> bool:
+    depth = len(outer["loc"])
+    return any(len(inner["loc"]) > depth and inner["loc"][:depth] == outer["loc"] for inner in details)
 
 
 def _misspelt(problem: Problem, found: list[Problem], root: Place, model: type[BaseModel]) -> bool:

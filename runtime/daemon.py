@@ -5,6 +5,7 @@ systemd starts it again. Nothing here needs systemd.
 """
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -16,6 +17,8 @@ import uvloop
 from runtime.logs import logger
 
 log = logger()
+
+ADDRESS_TROUBLES = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -31,7 +34,8 @@ def run(main: Main, *, reload: Callable[[], None] | None = None) -> None:
             runner.run(_supervise(main, reload))
     except Exception as error:  # the one place where every surprise ends
         cause = first_cause(error)
-        log.critical("daemon.failed", error=str(cause), kind=type(cause).__name__, exc_info=cause)
+        surprise = None if getattr(cause, "errno", None) in ADDRESS_TROUBLES else cause  # needs no traceback
+        log.critical("daemon.failed", error=str(cause), kind=type(cause).__name__, exc_info=surprise)
         raise SystemExit(1) from None
     log.info("daemon.stopped")
 

@@ -59,8 +59,8 @@ class Chronicle:
         if self._lines > LINES_PER_WINDOW:
             return
         if rejected.reason is Reason.REFUSED:  # its detail goes on with a number
-            code = rejected.detail.partition(":")[0]
-            self._log.info("message.refused", code=code, source=rejected.flow.host)
+            code, _, name = rejected.detail.partition(": ")
+            self._log.info("message.refused", code=code, object=shorten(name), source=rejected.flow.host)
         else:
             reason = rejected.reason.value
             self._log.warning(

@@ -28,7 +28,7 @@ Sender = Callable[[Flow, bytes], None]
 # No timer of the guard or the seats is shorter: looking again after it misses none.
 SHORTEST_TIMER_MS = 500
 IDLE_MS = 60_000
-DENIAL_FADES_MS = 300_000
+DENIAL_FADES_MS = 60_000  # phones that were refused try again about so often
 
 _CODES = frozenset(code.value for code in Code)
 

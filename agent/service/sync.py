@@ -124,8 +124,10 @@ class Conversation:
                 if await self._link.wake():
                     await self.sync()  # before it is heard the master would only say it again
                 failures = 0
-            except NoAnswerError:
+            except NoAnswerError as error:
                 failures += 1
+                if error.code in (Code.UNKNOWN_AGENT, Code.HELLO_NEEDED):
+                    self.speak()  # a store made anew: do not wait for the next round
                 await asyncio.sleep(_jittered(_backoff_s(failures)))
 
     async def bye(self) -> None:

@@ -47,7 +47,7 @@ def licences(api: Api) -> None:
 
 @remote
 def pools(api: Api) -> None:
-    """What is installed, usable, lent, used and free.
+    """What is installed, usable, lent, used and free; surplus is lent beyond usable, and recalled.
 
     Example: licence-master pools
     """
@@ -55,8 +55,8 @@ def pools(api: Api) -> None:
     if api.show(answer):
         return
     rows = msgspec.convert(answer, list[PoolView])
-    shown = [(r.pool, r.installed, r.usable, r.lent, r.used, r.free, r.reason) for r in rows]
-    table(shown, ("POOL", "INSTALLED", "USABLE", "LENT", "USED", "FREE", "REASON"))
+    shown = [(r.pool, r.installed, r.usable, r.lent, r.used, r.free, r.surplus, r.reason) for r in rows]
+    table(shown, ("POOL", "INSTALLED", "USABLE", "LENT", "USED", "FREE", "SURPLUS", "REASON"))
 
 
 @remote

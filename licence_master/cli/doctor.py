@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket as sockets
 import sqlite3
 import ssl
 import stat
@@ -134,5 +135,9 @@ def _clock() -> Finding:
 
 
 def _running(socket: Path) -> Finding:
-    text = "serving" if socket.exists() else "not serving; start licence-master serve"
-    return Finding("master", socket.exists(), text)
+    with sockets.socket(sockets.AF_UNIX) as probe:
+        try:
+            probe.connect(str(socket))
+        except OSError:
+            return Finding("master", False, "not serving; start licence-master serve")
+    return Finding("master", True, "serving")

@@ -21,6 +21,7 @@ async def reconfigure(
     except ConfigErrors as errors:
         log.warning("configuration.refused", errors=str(errors).splitlines())
         return running
+    refused = False
     for each in config.installations:
         installation = installations.get(each.name)
         if installation is None:
@@ -28,6 +29,7 @@ async def reconfigure(
         try:
             await installation.administration.configure(each, "configuration")
         except NotConfigurableError as error:
+            refused = True
             log.warning("configuration.refused", installation=each.name, errors=[str(error)])
     names = {each.name for each in config.installations}
     apart = [
@@ -36,5 +38,6 @@ async def reconfigure(
     if apart or names != set(installations):
         changed = apart + (["installations"] if names != set(installations) else [])
         log.warning("configuration.needs_restart", changed=changed)
-    log.info("configuration.reloaded", file=str(path))
+    if not refused:
+        log.info("configuration.reloaded", file=str(path))
     return config

@@ -32,7 +32,11 @@ class LicenceView:
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A pool at the software of its place; `reason` says why installed units are not usable."""
+    """A pool at the software of its place.
+
+    `surplus` units are lent beyond what is usable, after it shrank: they are recalled, and nobody is cut;
+    `reason` says why installed units are not usable.
+    """
 
     pool: str
     installed: int
@@ -40,6 +44,7 @@ class PoolView:
     lent: int
     used: int
     free: int
+    surplus: int
     reason: str | None
 
 

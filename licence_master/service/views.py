@@ -53,7 +53,7 @@ def pools(state: State, demands: Mapping[str, Mapping[str, ClassDemand]]) -> lis
 
 def no_pool(name: str) -> PoolView:
     """A pool of which nothing is installed."""
-    return PoolView(name, 0, 0, 0, 0, 0, None)
+    return PoolView(name, 0, 0, 0, 0, 0, 0, None)
 
 
 def _pool(state: State, key: PoolKey, demands: Mapping[str, Mapping[str, ClassDemand]]) -> PoolView:
@@ -66,7 +66,8 @@ def _pool(state: State, key: PoolKey, demands: Mapping[str, Mapping[str, ClassDe
         for class_, share in classes.items()
     )
     reason = pool.why_unusable(software)
-    return PoolView(str(key), pool.installed, usable, lent, used, max(0, usable - lent), reason)
+    free, surplus = max(0, usable - lent), max(0, lent - usable)
+    return PoolView(str(key), pool.installed, usable, lent, used, free, surplus, reason)
 
 
 def shares(each: Installation) -> list[ShareView]:

@@ -239,6 +239,17 @@ class House:
         rows = self.get("shares")
         return {name: sum(row["granted"] for row in rows if row["pbx"] == name) for name in self.sites}
 
+    def most_lent(self, pool: str = "port") -> int:
+        """The most units of a pool that were ever lent at once, by the ledger since its beginning."""
+        lent: dict[tuple[str, str], int] = {}
+        most = 0
+        for row in reversed(self.get("history?limit=10000")):
+            if row["event"] == "share.changed":
+                facts = row["facts"]
+                lent[facts["agent"], facts["class"]] = facts.get("drawn", {}).get(pool, 0)
+                most = max(most, sum(lent.values()))
+        return most
+
     def assert_books_agree(self) -> None:
         """What the running agents may use is on record for them, and no pool is lent beyond its licences."""
         running = {name: site for name, site in self.sites.items() if site.agent.running}

@@ -100,7 +100,7 @@ def test_kill_9_of_the_master_in_the_middle_of_1000_registrations(network: Netwo
     for crowd, names in zip(crowds, missing, strict=True):
         crowd.begin(names)
     assert sum(crowd.end().refused for crowd in crowds) == 1_000 - licences
-    assert registered(hq, lyon) == licences
+    assert registered(hq, lyon) == licences == house.most_lent()
     house.assert_books_agree()
     assert "unbroken" in house.command("audit", "verify")
 
@@ -200,7 +200,6 @@ async def test_sigterm_keeps_the_share_and_bye_gives_it_back(network: Network) -
         await asyncio.to_thread(house.master.start)
         assert house.granted() == share
 
-        assert [(await phone.unregister()).status for phone in (first, second)] == [200, 200]
         config = str(hq.agent.folder / "agent.yaml")
         await asyncio.to_thread(run, "pbx-agent", "bye", "--config", config)
         assert hq.agent.wait() == 0
@@ -210,7 +209,9 @@ async def test_sigterm_keeps_the_share_and_bye_gives_it_back(network: Network) -
             assert (await phone.register()).status == 200
         assert house.granted() == {"hq": 0, "lyon": 3}
         await asyncio.to_thread(hq.agent.start)
-        outcome = await first.register()
+        await asyncio.to_thread(hq.wait_counts, surplus=2)  # the PBX has them; they are cut by nobody
+        third = await stack.enter_async_context(hq.handset("1003"))
+        outcome = await third.register()
         assert (outcome.status, code_of(outcome.warning)) == (403, "no_free_licence")
         house.assert_books_agree()
 

@@ -93,6 +93,7 @@ async def test_four_objects_want_three_licences_whichever_site_they_come_from(ne
             for site in users:
                 await phones.unregister(site, *site.contacts())
             await master_knows(house, used=0)
+        assert house.most_lent() == 3
         assert (denial["code"], denial["capacity"]) == ("no_free_licence", 3)
         assert sum(row["units"] for row in denial["held_by"]) == 3
 
@@ -153,4 +154,5 @@ async def test_a_virtual_phone_draws_port_and_ipva_or_neither(network: Network) 
         await master_knows(house, used=2)
         await served("a Port given back at hq, with the IPVA left", phones.register(lyon, "2002"))
         assert (house.pool("port")["lent"], house.pool("ipva")["lent"]) == (3, 2)
+        assert (house.most_lent("port"), house.most_lent("ipva")) == (3, 2)
         house.assert_books_agree()

@@ -137,7 +137,9 @@ class ShareMachine(RuleBasedStateMachine):
                 return multiple()
             return Exchange(request, master.answer)
         classes = message.classes if isinstance(message, Sync) else {}
-        master.on_record = {name: min(demand.want, free) for name, demand in classes.items()}
+        # A master asks units back by `recall_to`; its record itself falls to a want and no further.
+        kept = {name: min(master.on_record.get(name, 0), demand.want) for name, demand in classes.items()}
+        master.on_record = {name: max(kept[name], min(demand.want, free)) for name, demand in classes.items()}
         answer = Answer(
             v=VERSION,
             instance="one",
