@@ -24,7 +24,7 @@ bench: packages .venv/.dev  ## ratios to real peers measured in the same run -> 
 	@$(BIN)/python -m bench $(ARGS)
 
 chaos: packages .venv/.dev  ## the long runs; a failure prints its seed
-	@CHAOS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup tests/simulation tests/acceptance $(ARGS)
+	@CHAOS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup tests/simulation tests/acceptance tests/licensing tests/telephony $(ARGS)
 
 format: .venv/.dev
 	@$(BIN)/ruff format $(SOURCES)
