@@ -4,7 +4,7 @@ Unknown fields are ignored, so that an older side understands a newer one; a mis
 wrong type is `msgspec.ValidationError`. Times are UTC epoch milliseconds and are information only.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,11 +15,14 @@ MAX_ACTIVITY = 1_000
 REQUEST_TYPE = "pbx.request.v1"
 ANSWER_TYPE = "pbx.answer.v1"
 
+# No number of the protocol is larger, and a store takes no larger one either.
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
 
 class Software(msgspec.Struct, frozen=True):
     """What the PBX runs: a name and its release number."""
 
-    release: int
+    release: Whole
     name: str = "pbx"
 
 
@@ -40,18 +43,18 @@ class ClassDemand(msgspec.Struct, frozen=True, omit_defaults=True):
     `peak` and `refused` count since the last sync that was answered.
     """
 
-    used: int
-    want: int
-    surplus: int = 0
-    idle: int = 0
-    peak: int = 0
-    refused: int = 0
+    used: Whole
+    want: Whole
+    surplus: Whole = 0
+    idle: Whole = 0
+    peak: Whole = 0
+    refused: Whole = 0
 
 
 class HolderDigest(msgspec.Struct, frozen=True):
     """How many objects hold a unit of a class, and the XOR of SHA-256 of their names (hex, 16 digits)."""
 
-    count: int
+    count: Whole
     digest: str
 
 
@@ -67,29 +70,29 @@ class HolderPage(msgspec.Struct, frozen=True, rename={"class_": "class"}):
 class Activity(msgspec.Struct, frozen=True, omit_defaults=True, rename={"class_": "class"}):
     """One numbered event of an object, for history; never part of safety."""
 
-    n: int
-    at_ms: int
+    n: Whole
+    at_ms: Whole
     object: str
     kind: str
     class_: str
     event: Literal["held", "released", "lingering", "refused", "surplus", "reported"]
     code: str | None = None
-    until_ms: int | None = None
+    until_ms: Whole | None = None
 
 
 class Sync(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """POST /v1/agent/sync: what I have and what I want."""
 
-    v: int
+    v: Whole
     agent: str
     installation: str
-    epoch: int
+    epoch: Whole
     instance: str
-    term: int
-    seq: int
+    term: Whole
+    seq: Whole
     prev: str
     boot: str
-    sent_at_ms: int
+    sent_at_ms: Whole
     software: Software
     classes: dict[str, ClassDemand]
     hardware: Hardware = Hardware()
@@ -97,7 +100,7 @@ class Sync(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     pages: tuple[HolderPage, ...] = ()
     activity: tuple[Activity, ...] = ()
     policy_etag: str = ""
-    roster_version: int = 0
+    roster_version: Whole = 0
     alarms: tuple[str, ...] = ()
 
 
@@ -105,7 +108,7 @@ class Proof(msgspec.Struct, frozen=True):
     """A stored answer as the master signed it: exact body (base64) and what its signature covers."""
 
     body: str
-    status: int
+    status: Whole
     request_signature: str
     signature: str
 
@@ -119,37 +122,37 @@ class Hello(Sync, frozen=True, omit_defaults=True, kw_only=True):
 class Bye(msgspec.Struct, frozen=True, kw_only=True):
     """POST /v1/agent/bye: everything back; `seq` and `prev` as in a sync."""
 
-    v: int
+    v: Whole
     agent: str
     installation: str
-    epoch: int
+    epoch: Whole
     instance: str
-    term: int
-    seq: int
+    term: Whole
+    seq: Whole
     prev: str
 
 
 class ShareGrant(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the agent may use of a class; `recall_to` asks for max(recall_to, used + reserved)."""
 
-    granted: int
-    max_software: int
-    recall_to: int | None = None
+    granted: Whole
+    max_software: Whole
+    recall_to: Whole | None = None
     state: Literal["open", "short", "recovering", "frozen"] = "open"
 
 
 class Denial(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a class got less than it needs; `recalling` > 0 says units are on their way: wait."""
 
-    asked: int
-    granted: int
+    asked: Whole
+    granted: Whole
     code: str
-    capacity: int
-    used: int
-    reserved: int = 0
-    stranded: int = 0
-    recalling: int = 0
-    frees_ms: int | None = None
+    capacity: Whole
+    used: Whole
+    reserved: Whole = 0
+    stranded: Whole = 0
+    recalling: Whole = 0
+    frees_ms: Whole | None = None
     hint: str = ""
 
 
@@ -169,8 +172,8 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     enforcement: Literal["enforce", "report"] = "enforce"
     away: Literal["refuse", "report"] = "refuse"
     refuse: Literal[403, 503] = 403
-    grace_s: int = 30 * 86_400
-    linger_s: dict[str, int] = {}
+    grace_s: Whole = 30 * 86_400
+    linger_s: dict[str, Whole] = {}
     clone: Literal["alert", "freeze", "quarantine"] = "alert"
     pins: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
@@ -179,23 +182,23 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Roster(msgspec.Struct, frozen=True):
     """Names and public keys (base64) of the installation's agents, for a master that lost its store."""
 
-    version: int
+    version: Whole
     agents: dict[str, str]
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The answer to sync, hello and bye: what you may have."""
 
-    v: int
+    v: Whole
     instance: str
-    term: int
-    epoch: int
-    ack_seq: int
-    ack_activity: int
+    term: Whole
+    epoch: Whole
+    ack_seq: Whole
+    ack_activity: Whole
     nonce: str
-    now_ms: int
-    next_ms: int
-    not_before_ms: int = 0
+    now_ms: Whole
+    next_ms: Whole
+    not_before_ms: Whole = 0
     shares: dict[str, ShareGrant] = {}
     denials: dict[str, Denial] = {}
     revocations: tuple[Revocation, ...] = ()
@@ -207,7 +210,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Enrol(msgspec.Struct, frozen=True, kw_only=True):
     """POST /v1/agent/enrol: a token for an identity; signed by the key it brings."""
 
-    v: int
+    v: Whole
     token: str
     public_key: str
     software: Software
@@ -217,12 +220,12 @@ class Enrol(msgspec.Struct, frozen=True, kw_only=True):
 class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to enrol: who you are from now on, and whose signature to trust."""
 
-    v: int
+    v: Whole
     agent: str
     installation: str
-    epoch: int
+    epoch: Whole
     instance: str
-    term: int
+    term: Whole
     master_key: str
     nonce: str
     policy: Policy
@@ -240,7 +243,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
     type: str
     title: str
-    status: int
+    status: Whole
     code: str
     detail: str = ""
     hint: str = ""

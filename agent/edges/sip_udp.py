@@ -84,7 +84,8 @@ class UdpEdge:
         except OSError as error:  # an ICMP answer to something sent earlier
             if error.errno not in (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH):
                 raise
-        self._site.settle(now_ms)
+        finally:
+            self._site.settle(now_ms)
 
     def _flow(self, index: int, address: tuple[str, int]) -> Flow:
         if len(self._flows) >= FLOW_LIMIT:

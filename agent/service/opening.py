@@ -56,7 +56,8 @@ class OpenPbx:
     async def end(self) -> None:
         """Remember that every binding is on disk, unless one is still on its way; the journal then ends."""
         self.site.close()
-        clean = not any(counts.reserved for counts in self.site.seats.counts().values())
+        counts = self.site.seats.counts().values()
+        clean = not self.site.doubting and not any(count.reserved for count in counts)
         await self.journal.keep_marks(clean_stop=int(clean))
         self.journal.finish()
 
@@ -111,7 +112,7 @@ async def _read(journal: Journal, enrolment: Enrolment, clock: Clock) -> Stored:
 
 def _site(entry: PbxEntry, stored: Stored, journal: Journal, alarms: Alarms, away: str, clock: Clock) -> Site:
     now_ms = clock.monotonic_ms()
-    seats = _seats(entry, stored, away, now_ms)
+    seats = _seats(entry, stored, away, now_ms, clock.wall_ms())
     verdict = SeatVerdict(seats)
     guard = _guard(entry, verdict, stored.secret)
     guard.restore(stored.registrations, now_ms)
@@ -124,16 +125,19 @@ def _site(entry: PbxEntry, stored: Stored, journal: Journal, alarms: Alarms, awa
     return site
 
 
-def _seats(entry: PbxEntry, stored: Stored, away: str, now_ms: int) -> Seats:
+def _seats(entry: PbxEntry, stored: Stored, away: str, now_ms: int, at_ms: int) -> Seats:
     record = stored.record
     policy = record.policy
     if not record.synced:
         policy = msgspec.structs.replace(policy, away=away)
     seats = Seats(policy, stored.proven)
-    seats.lend(records.limits(record, entry.software), now_ms, synced=record.synced)
+    doubt_until_ms = _doubt_until_ms(stored, now_ms)
+    grace_over = record.synced and records.grace_left_ms(record, now_ms, at_ms) <= 0
+    limits = records.limits(record, entry.software)
+    seats.lend(limits, now_ms, synced=record.synced, grace_over=grace_over)
     registered = {registration.name: registration.kind for registration in stored.registrations}
-    objects = {**registered, **stored.reservations}
-    seats.restore(objects.items(), now_ms, _doubt_until_ms(stored, now_ms))
+    noted = stored.reservations if doubt_until_ms is not None else {}
+    seats.restore({**registered, **noted}.items(), now_ms, doubt_until_ms)
     return seats
 
 

@@ -23,6 +23,10 @@ class SeatVerdict:
         self.failed: list[str] = []
         self._open: set[str] = set()
 
+    def is_open(self, name: str) -> bool:
+        """Whether a reservation of this object waits for the PBX's answer."""
+        return name in self._open
+
     def decide(self, name: str, kind: str, now_ms: int) -> Decision:
         """May this object open its first binding?"""
         self.touched = True

@@ -60,6 +60,7 @@ class Site:
         self._send: Sender | None = None
         self._speak: Callable[[], None] = _nobody
         self._mention: Callable[[], None] = _nobody
+        self._behind = 0
         self._doubted: tuple[str, ...] = ()
         self._doubted_until_ms = 0
         self._pages: dict[str, str] = {}
@@ -113,12 +114,21 @@ class Site:
 
     def _carry_out_noted(self, outputs: Sequence[Output], now_ms: int) -> None:
         """Carry out; a new reservation is on disk before its REGISTER leaves (decision 0011)."""
-        if not self._verdict.reserved:
+        self._forget_failed()  # before a new note of the same object
+        reserved, self._verdict.reserved = self._verdict.reserved, []
+        if not outputs and not reserved:
+            return
+        if not reserved and not self._behind:
             self._carry_out(outputs, now_ms)
             return
-        noted = self._journal.reserve(self._verdict.reserved)
-        self._verdict.reserved = []
-        noted.add_done_callback(partial(self._carry_out_stored, outputs))
+        # While a note is on its way to the disk everything waits behind it, in order.
+        stored = self._journal.reserve(reserved) if reserved else self._journal.barrier()
+        self._behind += 1
+        stored.add_done_callback(partial(self._carry_out_behind, outputs))
+
+    def _carry_out_behind(self, outputs: Sequence[Output], stored: asyncio.Future[None]) -> None:
+        self._behind -= 1
+        self._carry_out_stored(outputs, stored)
 
     def _forget_failed(self) -> None:
         if self._verdict.failed:
@@ -160,7 +170,10 @@ class Site:
 
     def _time_passed(self) -> None:
         now_ms = self._clock.monotonic_ms()
-        self._carry_out(self.guard.handle_timers(now_ms), now_ms)
+        if self._journal.full:  # nothing may be decided that cannot be stored
+            self._look_again(now_ms, SHORTEST_TIMER_MS)
+            return
+        self._carry_out_noted(self.guard.handle_timers(now_ms), now_ms)
         self._end_doubt(now_ms)
         self._verdict.touched = True
         self._timer_ms = now_ms
@@ -174,13 +187,18 @@ class Site:
         """These objects may be registered since before a crash; who has not shown up by then is not."""
         self._doubted, self._doubted_until_ms = tuple(names), until_ms
 
+    @property
+    def doubting(self) -> bool:
+        """Whether a crash still leaves it open who is registered."""
+        return bool(self._doubted) or self.seats.recovering
+
     def _end_doubt(self, now_ms: int) -> None:
         if not self._doubted or now_ms < self._doubted_until_ms:
             return
         for name in self._doubted:
-            if not self.guard.holds(name):
+            if not self.guard.holds(name) and not self._verdict.is_open(name):
                 self.seats.release(name, now_ms)
-        self._journal.forget_reservations(self._doubted)
+                self._journal.forget_reservations([name])
         self._doubted = ()
 
     # the master's side (agent.service.sync.Local)

@@ -114,7 +114,8 @@ class Conversation:
     async def sync(self) -> None:
         """Sync now and return when the answer is used, or did not come."""
         async with self._speaking:
-            await self._round()
+            if not self.departed:
+                await self._round()
 
     async def listen(self) -> None:
         """Keep one long poll at the master and sync whenever it says so, for ever."""
@@ -123,7 +124,9 @@ class Conversation:
             try:
                 if await self._link.wake():
                     await self.sync()  # before it is heard the master would only say it again
-                failures = 0
+                failures = failures + 1 if self._failures else 0
+                if failures:
+                    await asyncio.sleep(_jittered(_backoff_s(failures)))
             except NoAnswerError as error:
                 failures += 1
                 if error.code in (Code.UNKNOWN_AGENT, Code.HELLO_NEEDED):

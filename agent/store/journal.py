@@ -178,6 +178,10 @@ class Journal:
         """Note objects (name, kind) before their first REGISTER leaves; done when it is on disk."""
         return self._commits.defer([(_RESERVE, objects)])
 
+    def barrier(self) -> asyncio.Future[None]:
+        """Done when everything written before is on disk."""
+        return self._commits.defer([])
+
     def forget_reservations(self, names: Sequence[str]) -> None:
         """These reservations ended without a binding."""
         self._commits.defer([(_FORGET_RESERVATION, [(name,) for name in names])])
