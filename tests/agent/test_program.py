@@ -159,6 +159,24 @@ async def test_kill_nine_between_the_answer_of_the_pbx_and_the_journal(house: Ho
         assert (pbx["classes"]["seat"]["used"], pbx["bindings"]) == (1, 1)
 
 
+async def test_a_clean_stop_does_not_end_the_doubt_of_a_crash(house: House, config: Path) -> None:
+    house.master.capacity, house.master.state = 1, "short"
+    house.pbx.silent = True
+    async with started(config) as agent:
+        phone = await house.phone()
+        phone.register(house.guard, "202")
+        async with asyncio.timeout(10):
+            await house.pbx.received.get()
+        agent.process.kill()
+        await agent.ended()
+    async with started(config) as agent:
+        agent.process.terminate()
+        assert await agent.ended() == 0
+    house.pbx.silent = False
+    async with started(config):
+        assert await house.register("203") == 403, "the PBX may still hold 202"
+
+
 async def test_a_reservation_that_failed_is_not_remembered(house: House, config: Path) -> None:
     house.master.capacity = 2
     house.pbx.status = "403 Forbidden"
