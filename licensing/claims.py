@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from licensing.demand import PoolKey
 from licensing.state import NO_SHARE, Share, State
+from licensing.want import nominal_spare
 from licensing.wire import ClassDemand
 
 Demands = Mapping[str, Mapping[str, ClassDemand]]
@@ -37,11 +38,6 @@ class Claim(NamedTuple):
 def need(demand: ClassDemand) -> int:
     """Units that objects need now: what is wanted without lingering and spare."""
     return demand.want - demand.idle
-
-
-def spare(demand: ClassDemand) -> int:
-    """The spare an agent keeps by default: max(2, 5 % of used, rounded up)."""
-    return 2 if demand.used <= 40 else -(-demand.used // 20)
 
 
 class Sums(NamedTuple):
@@ -155,7 +151,7 @@ def _claim(
         min(held, -missing) if missing < 0 else 0,
         missing if asks else 0,
         min(held, demand.used),
-        spare(demand) if reaches else 0,
+        nominal_spare(demand.used) if reaches else 0,
         silent,
     )
 

@@ -22,7 +22,6 @@ from cryptography.hazmat.primitives.serialization import (
 
 REQUEST_TYPE = "pbx.request.v1"
 ANSWER_TYPE = "pbx.answer.v1"
-SIGNATURE_BYTES = 64
 
 
 class KeyFileError(Exception):

@@ -4,7 +4,6 @@ import base64
 import binascii
 import secrets
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import msgspec
 
@@ -22,8 +21,6 @@ from runtime.store import Statement
 INVITE_MS = 30 * 60_000
 TRIES = 5
 DAY_MS = 86_400_000
-
-Role = Literal["admin", "operator", "auditor", "site"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,11 +94,6 @@ def keep_answer(answer: KeptAnswer) -> Statement:
     return (_KEEP, [row])
 
 
-def forget_answer(agent: str) -> Statement:
-    """An agent begins a new life: nothing of the old one is repeated."""
-    return (_FORGET, [(agent,)])
-
-
 def keep_contact(agent: str, contact: Contact) -> Statement:
     """Remember what was last said with an agent."""
     return (_KEEP_CONTACT, [(agent, msgspec.json.encode(contact))])

@@ -138,8 +138,15 @@ def test_systemd_hears_ready_watchdog_and_stopping(tmp_path: Path, abstract: boo
 
 
 def test_without_systemd_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(*_: object) -> None:
+        raise AssertionError("a socket was opened")
+
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    monkeypatch.setattr("socket.socket", opened)
     notify("READY=1")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
+    with pytest.raises(AssertionError, match="opened"):
+        notify("READY=1")
 
 
 def test_the_first_cause_is_inside_nested_groups() -> None:
