@@ -8,7 +8,7 @@ from agent.config import AgentConfig
 from agent.edges.local_api import LocalApi
 from agent.edges.local_client import SOCKET_NAME
 from agent.edges.master import MasterClient
-from agent.edges.sip_udp import UdpEdge
+from agent.edges.sip.udp import UdpEdge
 from agent.service.link import Link
 from agent.service.opening import OpenPbx, open_pbx
 from agent.store.enrolment import Enrolment

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Address, AgentConfig, Endpoint
+from agent.config import AgentConfig
 from agent.edges.joining import EXAMPLE
+from agent.endpoint import Address, Endpoint
 from runtime.config import ConfigErrors, load, parse
 
 EXAMPLE_FILE = Path(__file__).parents[2] / "config" / "agent.yaml"

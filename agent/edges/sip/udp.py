@@ -10,7 +10,7 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 
-from agent.config import Endpoint
+from agent.endpoint import Endpoint
 from agent.service.site import Site
 from runtime.clock import Clock
 from telephony.address import Flow
