@@ -27,7 +27,7 @@ class Guard:
     def __init__(
         self, settings: Settings, directory: Directory, verdict: Verdict, tokens: Tokens, branch_secret: bytes
     ) -> None:
-        self._pbx = settings.pbx
+        self._is_pbx = settings.is_pbx
         hop = Hop(settings, tokens, Branches(branch_secret))
         self._router = Router(settings, directory, verdict, tokens, hop)
         self._registrations = Registrations(settings, directory, verdict, hop)
@@ -43,7 +43,7 @@ class Guard:
         message = scan(data)
         if message is None:
             outputs.append(Rejected(Reason.MALFORMED, "not a complete SIP message", flow))
-        elif flow == self._pbx:
+        elif self._is_pbx(flow):
             if message.is_request:
                 outputs += self._router.request(message, flow)
             elif message.cseq_method == REGISTER:
@@ -57,6 +57,14 @@ class Guard:
         else:
             outputs += self._router.response(message, flow)
         return outputs
+
+    def opened(self, flow: Flow) -> None:
+        """A connection stands from now on; its flow has a number that no connection ever had before."""
+        self._router.connections.add(flow)
+
+    def closed(self, flow: Flow) -> None:
+        """A connection ended: requests for it get 430 (RFC 5626 5.3.1); bindings end by their time."""
+        self._router.connections.discard(flow)
 
     def settle(self, name: str, decision: Decision, now_ms: int) -> list[Output]:
         """End the waiting of an object: forward its requests or refuse them; Waiting leaves them waiting."""

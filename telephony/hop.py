@@ -3,7 +3,7 @@
 import re
 
 from telephony.address import Flow
-from telephony.settings import Settings
+from telephony.settings import Listener, Settings
 from telephony.sip import grammar
 from telephony.sip import message as sip
 from telephony.sip.answer import build_answer, mark_via, warning
@@ -12,6 +12,7 @@ from telephony.token import Branches, Tokens
 from telephony.verdict import Refused
 
 DEFAULT_MAX_FORWARDS = 70
+DEFAULT_PORTS = {"udp": b":5060", "tcp": b":5060", "tls": b":5061", "ws": b":80", "wss": b":443"}
 _SIP_URI = re.compile(rb"[Ss][Ii][Pp][Ss]?:(?:([^@]*)@)?([^;?]*).*+", re.DOTALL)
 
 
@@ -26,8 +27,9 @@ class Hop:
             f"Via: SIP/2.0/{listener.transport.upper()} {listener.advertise};rport;branch=".encode()
             for listener in settings.listeners
         ]
-        self._hosts = [listener.advertise.encode() for listener in settings.listeners]
-        self._own_hosts = {spelling for host in self._hosts for spelling in _spellings(host)}
+        self._uris = [_uri_parts(listener) for listener in settings.listeners]
+        self._own_hosts = {name for listener in settings.listeners for name in _spellings(listener)}
+        self._reliable = [listener.reliable for listener in settings.listeners]
 
     def branch(self, request: Message, flow: Flow) -> bytes:
         """The branch of our Via for a request that came by `flow`."""
@@ -44,14 +46,22 @@ class Hop:
 
     def path(self, phone: Flow, towards: Flow) -> bytes:
         """The Path line that brings requests of the PBX to this phone (RFC 3327)."""
-        return b"Path: <sip:" + self._tokens.make(phone) + b"@" + self._hosts[towards.listener] + b";lr>"
+        before, after = self._uris[towards.listener]
+        return b"Path: " + before + self._tokens.make(phone) + after
 
-    def record_route(self, phone: Flow, towards: Flow) -> bytes:
+    def record_route(self, phone: Flow, source: Flow, target: Flow) -> bytes:
         """The Record-Route that keeps us on the way of a dialog with this phone (RFC 3261 16.6).
 
-        Both sides share one transport; once they differ, this is where the second line belongs (RFC 5658).
+        Where the two sides use different listeners there is one for each, ours towards the target on top, so
+        that either side reaches us by the transport and address it knows (RFC 5658).
         """
-        return b"Record-Route" + self.path(phone, towards)[4:]
+        token = self._tokens.make(phone)
+        before, after = self._uris[target.listener]
+        line = b"Record-Route: " + before + token + after
+        if source.listener != target.listener:
+            before, after = self._uris[source.listener]
+            line += b"\r\nRecord-Route: " + before + token + after
+        return line
 
     def own_routes(self, request: Message) -> list[bytes]:
         """The user parts of the leading Route entries that name us; b"" for one without a token."""
@@ -96,6 +106,15 @@ class Hop:
         edits[top] = b"\r\n".join(lines)
         return edits
 
+    def build(self, message: Message, edits: dict[int, bytes], target: Flow) -> bytes:
+        """The edited message for this flow; on a stream it must say how long it is (RFC 3261 18.3)."""
+        if self._reliable[target.listener] and sip.CONTENT_LENGTH not in message:
+            last = len(message.lines) - 1
+            kept = edits.get(last, message.lines[last])
+            line = b"Content-Length: %d" % len(message.body)
+            edits = {**edits, last: kept + b"\r\n" + line if kept else line}
+        return message.build(edits)
+
     def spent(self, request: Message) -> bool:
         """Whether a request may go no further (Max-Forwards is 0)."""
         return sip.MAX_FORWARDS in request and int(request.value(sip.MAX_FORWARDS)) == 0
@@ -116,6 +135,18 @@ class Hop:
         return request.tag(sip.TO) == self._branches.to_tag(request)
 
 
-def _spellings(host: bytes) -> set[bytes]:
-    lower = host.lower()
-    return {lower, lower.removesuffix(b":5060")}
+def _uri_parts(listener: Listener) -> tuple[bytes, bytes]:
+    """What stands before and after the token in a Path or Record-Route that leads to this listener.
+
+    `transport=tls` with `sip:` is what PBXs write and read; a `sips:` would force TLS on each hop of a dialog.
+    Secure WebSockets too say `transport=ws` (RFC 7118 section 5.3).
+    """
+    transport = {"udp": "", "wss": ";transport=ws"}.get(
+        listener.transport, f";transport={listener.transport}"
+    )
+    return b"<sip:", f"@{listener.advertise}{transport};lr>".encode()
+
+
+def _spellings(listener: Listener) -> set[bytes]:
+    lower = listener.advertise.encode().lower()
+    return {lower, lower.removesuffix(DEFAULT_PORTS[listener.transport])}

@@ -14,6 +14,7 @@ class Reason(StrEnum):
     FORGED_VIA = "forged_via"
     FORGED_ROUTE = "forged_route"
     NO_ROUTE = "no_route"
+    FLOW_GONE = "flow_gone"
     TOO_MANY_HOPS = "too_many_hops"
     OVERLOADED = "overloaded"
     REFUSED = "refused"

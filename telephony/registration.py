@@ -47,7 +47,9 @@ class Registrations:
         self._directory = directory
         self._verdict = verdict
         self._hop = hop
-        self._transactions: Transactions[Registering] = Transactions(settings.transaction_limit)
+        self._transactions: Transactions[Registering] = Transactions(
+            settings.transaction_limit, reliable_client=settings.reliable(settings.pbx)
+        )
         self._reserving: dict[str, Relay] = {}
         self._waiting: dict[str, list[Relay]] = {}
 
@@ -69,7 +71,8 @@ class Registrations:
             return [Send(flow, self._hop.answer(request, flow, 483, "Too Many Hops"))]
         opening = any(contact.expires_s for contact in contacts)
         matter = Registering(request, subject, contacts, opening)
-        relay = self._transactions.open(key, flow, matter, now_ms)
+        reliable = self._settings.reliable(flow)
+        relay = self._transactions.open(key, flow, matter, now_ms, reliable=reliable)
         if relay is None:
             return self._overloaded(request, flow)
         return self._follow(relay, self._decide(matter, now_ms), now_ms)
@@ -82,14 +85,14 @@ class Registrations:
         if relay.client not in PENDING:
             return []
         if response.status < 200:
-            data = b"" if response.status == 100 else response.build(response.without_top(sip.VIA))
+            data = b"" if response.status == 100 else self._backwards(response, relay.flow)
             self._transactions.provisional(relay, data)
             return [Send(relay.flow, data)] if data else []
         outputs: list[Output] = []
         if response.status < 300:
             outputs = self._bind(relay.matter, response, relay.flow, now_ms)
         self._end_reservation(relay, now_ms)
-        data = response.build(response.without_top(sip.VIA))
+        data = self._backwards(response, relay.flow)
         self._end(relay, data, now_ms)
         outputs.append(Send(relay.flow, data))
         return outputs
@@ -164,7 +167,7 @@ class Registrations:
         edits = request.without_top(sip.ROUTE, own) if own else {}
         path = self._hop.path(relay.flow, pbx)
         edits |= self._hop.forward(request, relay.flow, pbx, path, sip.PATH, branch)
-        data = request.build(edits)
+        data = self._hop.build(request, edits, pbx)
         self._transactions.send(relay, branch, data, now_ms)
         return Send(pbx, data)
 
@@ -219,6 +222,9 @@ class Registrations:
             del self._reserving[name]
             self._verdict.release(name, now_ms)
 
+    def _backwards(self, response: Message, flow: Flow) -> bytes:
+        return self._hop.build(response, response.without_top(sip.VIA), flow)
+
     def _late(self, response: Message, relay: Relay | None, now_ms: int) -> list[Output]:
         """A response to a request given up or from before a restart: what the PBX holds counts."""
         pbx = self._settings.pbx
@@ -231,7 +237,7 @@ class Registrations:
             if matter is not None:
                 outputs = self._bind(matter, response, flow, now_ms)
         if relay is None:
-            outputs.append(Send(flow, response.build(response.without_top(sip.VIA))))
+            outputs.append(Send(flow, self._backwards(response, flow)))
         return outputs
 
     def _matter_of(self, response: Message) -> Registering | None:

@@ -29,6 +29,7 @@ class Router:
         self._verdict = verdict
         self._tokens = tokens
         self._hop = hop
+        self.connections: set[Flow] = set()
 
     def request(self, request: Message, source: Flow) -> list[Output]:
         """Forward one request, answer it, or say why it went nowhere; an ACK is never answered."""
@@ -40,7 +41,7 @@ class Router:
             return []
         if self._hop.spent(request):
             return self._answer(request, source, 483, Reason.TOO_MANY_HOPS, "Too Many Hops")
-        if source == self._settings.pbx:
+        if self._settings.is_pbx(source):
             return self._from_pbx(request, source)
         return self._from_phone(request, source)
 
@@ -49,7 +50,7 @@ class Router:
         target = self._hop.way_back(response)
         if target is None:
             return [Rejected(Reason.FORGED_VIA, "the top Via is not ours", source)]
-        return [Send(target, response.build(response.without_top(sip.VIA)))]
+        return [Send(target, self._hop.build(response, response.without_top(sip.VIA), target))]
 
     def _from_phone(self, request: Message, source: Flow) -> list[Output]:
         refused = self._may_call(request)
@@ -63,9 +64,14 @@ class Router:
                 Rejected(Reason.FORGED_ROUTE, "a Route with our address and a token we did not make", source)
             ]
         target = self._settings.pbx
-        # Two of ours in a row, in a dialog: the PBX did not record-route, the other phone is the next hop.
-        if len(own) > 1 and request.tag(sip.TO) and flows and flows[-1] is not None:
-            target = flows[-1]
+        # More of ours in a row than one passage leaves: the PBX did not record-route, and in a dialog the
+        # other phone is the next hop.
+        if flows and flows[0] is not None and flows[-1] is not None and request.tag(sip.TO):
+            passage = 1 if flows[0].listener == target.listener else 2
+            if len(own) > passage:
+                target = flows[-1]
+        if self._gone(target):
+            return self._answer(request, source, 430, Reason.FLOW_GONE, "Flow Failed")
         return [self._forward(request, source, target, source, len(own))]
 
     def _from_pbx(self, request: Message, source: Flow) -> list[Output]:
@@ -73,6 +79,8 @@ class Router:
         users = [user for user in own if user] or [self._hop.own_user(request.uri) or b""]
         target = self._tokens.open(users[-1])
         if target is not None:
+            if self._gone(target):
+                return self._answer(request, source, 430, Reason.FLOW_GONE, "Flow Failed")
             return [self._forward(request, source, target, target, len(own))]
         if users[-1]:
             return [Rejected(Reason.FORGED_ROUTE, "a Route or Path token we did not make", source)]
@@ -81,10 +89,14 @@ class Router:
     def _forward(self, request: Message, source: Flow, target: Flow, phone: Flow, own: int) -> Send:
         hop = self._hop
         forming = request.method in DIALOG_FORMING and not request.tag(sip.TO)
-        mark = hop.record_route(phone, target) if forming else b""
+        mark = hop.record_route(phone, source, target) if forming else b""
         edits = request.without_top(sip.ROUTE, own) if own else {}
         edits |= hop.forward(request, source, target, mark, sip.RECORD_ROUTE, hop.branch(request, source))
-        return Send(target, request.build(edits))
+        return Send(target, hop.build(request, edits, target))
+
+    def _gone(self, target: Flow) -> bool:
+        """Whether the connection to a phone has ended: nobody else may get what was meant for it."""
+        return target.connection != 0 and target not in self.connections
 
     def _may_call(self, request: Message) -> Refused | None:
         """Ask about a call that begins here; emergency calls and everything in a dialog pass."""

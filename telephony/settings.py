@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from telephony.address import Flow
 
+# Transports over connections; over `udp` a message may be lost or repeated (RFC 3261 18).
+RELIABLE = frozenset(("tcp", "tls", "ws", "wss"))
+
 
 @dataclass(frozen=True, slots=True)
 class Listener:
@@ -11,6 +14,11 @@ class Listener:
 
     transport: str
     advertise: str
+
+    @property
+    def reliable(self) -> bool:
+        """Whether nothing sent by it is lost while its connection stands."""
+        return self.transport in RELIABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +35,18 @@ class Settings:
     emergency: frozenset[str] = field(default_factory=frozenset)
     transaction_limit: int = 10_000
     overload_retry_s: int = 5
+
+    def is_pbx(self, flow: Flow) -> bool:
+        """Whether the PBX speaks by this flow.
+
+        Over UDP it is known by address and port. Of connections those count that we opened to it (connection
+        0), and those it opened from its own host to the listener that its Paths name.
+        """
+        pbx = self.pbx
+        return flow == pbx or (
+            flow.connection != 0 and flow.listener == pbx.listener and flow.host == pbx.host
+        )
+
+    def reliable(self, flow: Flow) -> bool:
+        """Whether this flow is a connection."""
+        return self.listeners[flow.listener].reliable

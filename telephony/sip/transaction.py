@@ -87,6 +87,7 @@ class Transaction(Generic[Matter]):
     answer: bytes = b""
     resend_delay_ms: int = T1_MS
     give_up_ms: int = 0
+    reliable: bool = False
     timed_out: bool = False
 
 
@@ -96,15 +97,14 @@ Entry = tuple[int, Event, Transaction[Matter]]
 class Transactions(Generic[Matter]):
     """At most `limit` transactions; the oldest completed one makes room for a new one."""
 
-    def __init__(self, limit: int, *, reliable_server: bool = False, reliable_client: bool = False) -> None:
+    def __init__(self, limit: int, *, reliable_client: bool = False) -> None:
         self._limit = limit
         self._reliable_client = reliable_client
-        self._timer_j_ms = 0 if reliable_server else GIVE_UP_MS
         self._timer_k_ms = 0 if reliable_client else T4_MS
         self._by_key: dict[Hashable, Transaction[Matter]] = {}
         self._by_branch: dict[bytes, Transaction[Matter]] = {}
         self._completed: deque[Transaction[Matter]] = deque()
-        delays = {T1_MS, 2 * T1_MS, 4 * T1_MS, T2_MS, GIVE_UP_MS, self._timer_j_ms, self._timer_k_ms}
+        delays = {0, T1_MS, 2 * T1_MS, 4 * T1_MS, T2_MS, T4_MS, GIVE_UP_MS}
         self._queues: dict[int, deque[Entry[Matter]]] = {delay: deque() for delay in sorted(delays)}
 
     def __len__(self) -> int:
@@ -118,11 +118,16 @@ class Transactions(Generic[Matter]):
         """The transaction whose forwarded request carries this branch."""
         return self._by_branch.get(branch)
 
-    def open(self, key: Hashable, flow: Flow, matter: Matter, now_ms: int) -> Transaction[Matter] | None:
-        """Begin the server side; None when all places are taken by unfinished transactions."""
+    def open(
+        self, key: Hashable, flow: Flow, matter: Matter, now_ms: int, *, reliable: bool = False
+    ) -> Transaction[Matter] | None:
+        """Begin the server side; None when all places are taken by unfinished transactions.
+
+        A request that came by a `reliable` transport is not repeated: its answer is not kept (Timer J is 0).
+        """
         if len(self._by_key) >= self._limit and not self._evict():
             return None
-        transaction = Transaction(key, flow, matter)
+        transaction = Transaction(key, flow, matter, reliable=reliable)
         self._by_key[key] = transaction
         transaction.give_up_ms = self._schedule(transaction, Event.TIMER_F, GIVE_UP_MS, now_ms)
         return transaction
@@ -156,7 +161,7 @@ class Transactions(Generic[Matter]):
         else:
             transaction.client = State.TERMINATED
         self._completed.append(transaction)
-        self._schedule(transaction, Event.TIMER_J, self._timer_j_ms, now_ms)
+        self._schedule(transaction, Event.TIMER_J, 0 if transaction.reliable else GIVE_UP_MS, now_ms)
 
     def due(self, now_ms: int) -> list[tuple[Event, Transaction[Matter]]]:
         """Fire the timers up to now: what to send again (TIMER_E) and what timed out (TIMER_F)."""

@@ -126,11 +126,14 @@ class Scene:
         unknown: Unknown = Unknown.USER,
         emergency: Iterable[str] = ("112",),
         transaction_limit: int = 100,
+        listeners: tuple[Listener, ...] = (Listener("udp", GUARD),),
+        pbx: Flow = PBX,
     ) -> None:
         self.verdict = FakeVerdict(units, waits)
         self.now = 1_000
         self.tokens = Tokens(b"token key")
-        settings = Settings(PBX, (Listener("udp", GUARD),), "lyon", frozenset(emergency), transaction_limit)
+        self.pbx = pbx
+        settings = Settings(pbx, listeners, "lyon", frozenset(emergency), transaction_limit)
         rows = [
             Row("trunk", ("carrier*",), "carrier"),
             Row("user", ("201", "anna"), "anna"),
@@ -143,11 +146,11 @@ class Scene:
         return self.guard.receive(data, flow, self.now)
 
     def from_pbx(self, data: bytes) -> list[Output]:
-        return self.receive(data, PBX)
+        return self.receive(data, self.pbx)
 
     def accepted(self, request: bytes, *headers: str, flow: Flow = ANNA) -> list[Output]:
         """The REGISTER goes through and the PBX answers 200."""
-        return self.from_pbx(answer(only_send(self.receive(request, flow), PBX), 200, *headers))
+        return self.from_pbx(answer(only_send(self.receive(request, flow), self.pbx), 200, *headers))
 
     def at(self, now_ms: int) -> list[Output]:
         self.now = now_ms

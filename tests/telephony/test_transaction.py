@@ -20,8 +20,9 @@ def test_every_state_but_the_last_can_end() -> None:
 
 
 def test_timers_over_tcp() -> None:
-    table: Transactions[str] = Transactions(9, reliable_server=True, reliable_client=True)
-    transaction = opened(table, "a")
+    table: Transactions[str] = Transactions(9, reliable_client=True)
+    transaction = table.open("a", ANNA, "a", 0, reliable=True)
+    assert transaction is not None
     table.send(transaction, b"branch", b"data", 0)
     assert table.next_timer() == 32_000, "no Timer E"
     table.final(transaction, b"answer", 10)
