@@ -138,7 +138,7 @@ class Hop:
 def _uri_parts(listener: Listener) -> tuple[bytes, bytes]:
     """What stands before and after the token in a Path or Record-Route that leads to this listener.
 
-    `transport=tls` with `sip:` is what PBXs write and read; a `sips:` would force TLS on each hop of a dialog.
+    `transport=tls` with `sip:` is what PBXs write and read; a `sips:` would force TLS on all hops.
     Secure WebSockets too say `transport=ws` (RFC 7118 section 5.3).
     """
     transport = {"udp": "", "wss": ";transport=ws"}.get(
