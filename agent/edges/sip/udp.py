@@ -1,25 +1,24 @@
-"""The UDP edge: each readable socket is drained in turns, with one look at the clock a turn.
+"""The UDP edge: a turn takes what one socket has in one system call, decides, and sends in another.
 
-This is the hot path: per datagram one receive, one call into the site, and the sends that come of it. No
-log line, no task and no lock. Batched system calls (recvmmsg, sendmmsg) would replace `_drain` and `send`.
+This is the hot path: per datagram one look-up of its flow and one call into the site; one look at the clock a
+turn. No log line, no task and no lock.
 """
 
 import asyncio
 import errno
 import socket
-from collections import deque
 from collections.abc import Sequence
 
+from agent.edges.sip.datagrams import Datagrams, address_of
 from agent.endpoint import Endpoint
 from agent.service.site import Site
 from runtime.clock import Clock
 from telephony.address import Flow
 
-TURN = 64  # datagrams of one socket before the others get their turn
-MAX_DATAGRAM = 65_535
 RECEIVE_BUFFER = 4 * 1024 * 1024  # what the kernel may grant of it holds a burst during an fsync
-QUEUE_LIMIT = 1_000  # datagrams that wait for a full socket; beyond it they are lost, as UDP may
+QUEUE_LIMIT = 10_000  # datagrams that wait for a full socket; beyond it they are lost, as UDP may
 FLOW_LIMIT = 20_000
+ICMP_ANSWERS = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
 class UdpEdge:
@@ -29,90 +28,117 @@ class UdpEdge:
         self._site = site
         self._listen = listen
         self._clock = clock
-        self._sockets: list[socket.socket] = []
-        self._flows: dict[tuple[int, tuple[object, ...]], Flow] = {}
-        self._waiting: list[deque[tuple[bytes, tuple[str, int]]]] = []
-        self.lost = 0
+        self._sockets: list[_Socket] = []
+        self._in_turn = False
+
+    @property
+    def lost(self) -> int:
+        """Datagrams that could not be sent."""
+        return sum(sock.lost for sock in self._sockets)
 
     def open(self) -> list[str]:
         """Bind every listener and read from now on; the bound addresses. OSError when one is taken."""
         try:
-            for endpoint in self._listen:
-                self._sockets.append(_bound(endpoint))
-                self._waiting.append(deque())
+            for index, endpoint in enumerate(self._listen):
+                self._sockets.append(_Socket(index, _bound(endpoint)))
         except OSError:
             self.close()
             raise
         loop = asyncio.get_running_loop()
-        for index, sock in enumerate(self._sockets):
-            loop.add_reader(sock.fileno(), self._drain, index)
-        return [f"udp:{_written(sock.getsockname())}" for sock in self._sockets]
+        for sock in self._sockets:
+            loop.add_reader(sock.number, self._turn, sock)
+        return [f"udp:{_written(sock.socket.getsockname())}" for sock in self._sockets]
 
     def close(self) -> None:
         """Read and send no more."""
         for sock in self._sockets:
-            if sock.fileno() >= 0:
-                asyncio.get_running_loop().remove_reader(sock.fileno())
-                asyncio.get_running_loop().remove_writer(sock.fileno())
-                sock.close()
+            sock.close()
 
     def send(self, flow: Flow, data: bytes) -> None:
-        """Send now, or queue while the socket is full; an unreachable peer loses it, as UDP does."""
-        index = flow.listener
-        if self._waiting[index]:
-            self._queue(index, data, (flow.host, flow.port))
-            return
-        try:
-            self._sockets[index].sendto(data, (flow.host, flow.port))
-        except BlockingIOError:
-            self._queue(index, data, (flow.host, flow.port))
-        except OSError:
-            self.lost += 1
+        """Send at the end of this turn; an unreachable peer loses it, as UDP does."""
+        sock = self._sockets[flow.listener]
+        if not sock.waiting and not self._in_turn:
+            asyncio.get_running_loop().call_soon(sock.flush)
+        sock.put(flow, data)
 
-    def _drain(self, index: int) -> None:
-        """Receive until the socket is empty or the turn is over, then let the site settle."""
-        receive = self._sockets[index].recvfrom
-        take, flows = self._site.receive, self._flows
+    def _turn(self, sock: "_Socket") -> None:
+        """Take what has arrived, let the site settle, and send what came of it."""
         now_ms = self._clock.monotonic_ms()
+        take, flows = self._site.receive, sock.flows
+        self._in_turn = True
         try:
-            for _ in range(TURN):
-                data, address = receive(MAX_DATAGRAM)
-                flow = flows.get((index, address)) or self._flow(index, address)
-                take(data, flow, now_ms)
-        except BlockingIOError:
-            pass
-        except OSError as error:  # an ICMP answer to something sent earlier
-            if error.errno not in (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH):
+            for data, peer in sock.datagrams.receive():
+                take(data, flows.get(peer) or sock.flow(peer), now_ms)
+        except OSError as error:
+            if error.errno not in ICMP_ANSWERS:
                 raise
         finally:
             self._site.settle(now_ms)
+            self._in_turn = False
+        for each in self._sockets:
+            each.flush()
 
-    def _flow(self, index: int, address: tuple[str, int]) -> Flow:
-        if len(self._flows) >= FLOW_LIMIT:
-            self._flows.clear()
-        flow = self._flows[index, address] = Flow(index, address[0], address[1])
+
+class _Socket:
+    """One bound socket with what waits to leave by it."""
+
+    def __init__(self, listener: int, sock: socket.socket) -> None:
+        self.socket = sock
+        self.number = sock.fileno()
+        self.datagrams = Datagrams(sock)
+        self.flows: dict[bytes, Flow] = {}
+        self.waiting: list[tuple[bytes, bytes]] = []
+        self.lost = 0
+        self._peers: dict[Flow, bytes] = {}
+        self._listener = listener
+        self._blocked = False
+
+    def flow(self, peer: bytes) -> Flow:
+        """The flow of a peer seen for the first time in a while."""
+        if len(self.flows) >= FLOW_LIMIT:
+            self.flows.clear()
+        host, port = address_of(peer)
+        flow = self.flows[peer] = Flow(self._listener, host, port)
         return flow
 
-    def _queue(self, index: int, data: bytes, address: tuple[str, int]) -> None:
-        waiting = self._waiting[index]
-        if len(waiting) >= QUEUE_LIMIT:
+    def put(self, flow: Flow, data: bytes) -> None:
+        """Let a datagram wait for the next flush."""
+        if len(self.waiting) >= QUEUE_LIMIT:
             self.lost += 1
             return
-        if not waiting:
-            asyncio.get_running_loop().add_writer(self._sockets[index].fileno(), self._flush, index)
-        waiting.append((data, address))
+        peer = self._peers.get(flow)
+        if peer is None:
+            if len(self._peers) >= FLOW_LIMIT:
+                self._peers.clear()
+            peer = self._peers[flow] = self.datagrams.peer(flow.host, flow.port)
+        self.waiting.append((data, peer))
 
-    def _flush(self, index: int) -> None:
-        waiting, sock = self._waiting[index], self._sockets[index]
-        while waiting:
+    def flush(self) -> None:
+        """Send what waits; what a full socket does not take waits until it is writable."""
+        waiting = self.waiting
+        while waiting and not self._blocked:
             try:
-                sock.sendto(*waiting[0])
-            except BlockingIOError:
-                return
+                sent = self.datagrams.send(waiting)
             except OSError:
                 self.lost += 1
-            waiting.popleft()
-        asyncio.get_running_loop().remove_writer(sock.fileno())
+                sent = 1
+            if not sent:
+                self._blocked = True
+                asyncio.get_running_loop().add_writer(self.number, self._writable)
+            del waiting[:sent]
+
+    def _writable(self) -> None:
+        asyncio.get_running_loop().remove_writer(self.number)
+        self._blocked = False
+        self.flush()
+
+    def close(self) -> None:
+        """Read and send no more."""
+        if self.socket.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self.number)
+            asyncio.get_running_loop().remove_writer(self.number)
+            self.socket.close()
+        self.waiting.clear()
 
 
 def _bound(endpoint: Endpoint) -> socket.socket:
