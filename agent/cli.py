@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from agent.config import AgentConfig
-from agent.edges import doctor as checks
+from agent.edges.doctor.examination import examine
 from agent.edges.joining import Invitation, write_example
 from agent.edges.joining import join as join_master
 from agent.edges.local_client import NotRunningError, RefusedError, ask
@@ -143,7 +143,7 @@ def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonFlag = False) -> 
 
     Example: pbx-agent doctor
     """
-    findings = list(checks.examine(load_or_fail(config, AgentConfig)))
+    findings = list(examine(load_or_fail(config, AgentConfig)))
     if as_json:
         print_json({"checks": [finding.as_json() for finding in findings]})
     else:

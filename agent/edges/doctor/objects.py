@@ -1,0 +1,51 @@
+"""What the running agent knows: does it serve this PBX, and which objects has it never seen?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agent.config import PbxEntry
+from agent.edges.doctor.finding import Finding
+from agent.edges.local_client import NotRunningError, RefusedError, ask
+
+Facts = dict[str, dict[str, Any]] | str
+"""Facts of each PBX by its name, or why there are none."""
+
+
+def facts(data: Path) -> Facts:
+    """What the running agent says of its PBXs, or why it says nothing."""
+    try:
+        return {facts["name"]: facts for facts in ask(data, "/facts")["pbxs"]}
+    except (NotRunningError, RefusedError) as error:
+        return str(error)
+
+
+def checks(pbx: PbxEntry, facts: Facts) -> Iterator[Finding]:
+    """Is the PBX served, and has every object that agent.yaml names registered here?"""
+    if isinstance(facts, str):
+        yield Finding(pbx.name, "agent", "warning", facts, "Start it: objects seen are known to it alone.")
+        return
+    known = facts.get(pbx.name)
+    if known is None:
+        hint = "Restart it after a change of agent.yaml."
+        yield Finding(pbx.name, "agent", "warning", "the running agent does not serve this PBX", hint)
+        return
+    yield Finding(pbx.name, "agent", "ok", f"running, {known['bindings']} bindings, {known['state']}")
+    missing = [name for name in _configured_names(pbx) if name not in set(known["proven"])]
+    if missing:
+        shown = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
+        hint = "They may be switched off, registered around the agent, or speak H.323."
+        yield Finding(pbx.name, "objects", "warning", f"{len(missing)} never registered here: {shown}", hint)
+    else:
+        yield Finding(pbx.name, "objects", "ok", "every object with a literal name has registered here")
+
+
+def _configured_names(pbx: PbxEntry) -> list[str]:
+    """Objects that agent.yaml names one by one; patterns name nobody."""
+    names: list[str] = []
+    for row in pbx.objects:
+        if row.name is not None:
+            names.append(row.name)
+        else:
+            names += [pattern for pattern in row.aor if not set("*?[") & set(pattern)]
+    return names
