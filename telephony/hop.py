@@ -1,6 +1,7 @@
 """The guard as one hop on the way of a message: the marks it makes, and how it knows them again."""
 
 import re
+from functools import lru_cache
 
 from telephony.address import Flow
 from telephony.settings import Listener, Settings
@@ -94,8 +95,7 @@ class Hop:
         if hops is None:
             lines.append(b"Max-Forwards: %d" % DEFAULT_MAX_FORWARDS)
         else:
-            spelled, _, value = request.lines[hops].partition(b":")
-            edits[hops] = spelled + b":" + value.replace(value.strip(), b"%d" % (int(value) - 1))
+            edits[hops] = _one_hop_less(request.lines[hops])
         if mark:
             first = request.line(before)
             if first is None or first > top:
@@ -117,7 +117,7 @@ class Hop:
 
     def spent(self, request: Message) -> bool:
         """Whether a request may go no further (Max-Forwards is 0)."""
-        return sip.MAX_FORWARDS in request and int(request.value(sip.MAX_FORWARDS)) == 0
+        return sip.MAX_FORWARDS in request and not request.value(sip.MAX_FORWARDS).strip(b" \t\r\n0")
 
     def answer(self, request: Message, flow: Flow, status: int, reason: str, *headers: str) -> bytes:
         """An answer of our own; the same request always gets the same bytes."""
@@ -133,6 +133,12 @@ class Hop:
     def answered_here(self, request: Message) -> bool:
         """Whether this request (an ACK) belongs to an answer of our own."""
         return request.tag(sip.TO) == self._branches.to_tag(request)
+
+
+@lru_cache(1_024)
+def _one_hop_less(line: bytes) -> bytes:
+    spelled, _, value = line.partition(b":")
+    return spelled + b":" + value.replace(value.strip(), b"%d" % (int(value) - 1))
 
 
 def _uri_parts(listener: Listener) -> tuple[bytes, bytes]:

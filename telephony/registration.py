@@ -23,6 +23,7 @@ from telephony.verdict import Admitted, Decision, Refused, Verdict, Waiting
 REGISTER = b"REGISTER"
 UNKNOWN_OBJECT = Refused(403, "unknown_object", "This object is not known")
 PASSED = Admitted(reserved=False)
+DROPPED = Message((b"", b"", 0), b"", [b""], b"")  # stands where a request was that is needed no more
 
 
 @dataclass(slots=True, eq=False)
@@ -213,7 +214,7 @@ class Registrations:
     def _end(self, relay: Relay, data: bytes, now_ms: int) -> None:
         """Keep the final answer for repeats; the request is not needed any more and takes the most memory."""
         self._transactions.final(relay, data, now_ms)
-        del relay.matter.request
+        relay.matter.request = DROPPED
 
     def _end_reservation(self, relay: Relay, now_ms: int) -> None:
         """Give back the unit this request reserved, unless a commit has ended the reservation."""

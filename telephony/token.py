@@ -21,7 +21,7 @@ class Tokens:
     """Flow tokens under a stored key (at most 32 bytes), so that a Path survives a restart."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._keyed = blake2s(key=key, person=b"flow", digest_size=_SUM_BYTES)
         self._made: dict[Flow, bytes] = {}
 
     def make(self, flow: Flow) -> bytes:
@@ -31,13 +31,13 @@ class Tokens:
             if len(self._made) >= CACHE_LIMIT:
                 self._made.clear()
             text = _write_flow(flow)
-            token = self._made[flow] = _sum(self._key, b"flow", text) + b"." + text
+            token = self._made[flow] = _sum(self._keyed, text) + b"." + text
         return token
 
     def open(self, token: bytes) -> Flow | None:
         """The flow of a token that we made; None for any other text."""
         text = token[_SUM_TEXT + 1 :]
-        if not compare_digest(token[: _SUM_TEXT + 1], _sum(self._key, b"flow", text) + b"."):
+        if not compare_digest(token[: _SUM_TEXT + 1], _sum(self._keyed, text) + b"."):
             return None
         return _read_flow(text)
 
@@ -46,7 +46,8 @@ class Branches:
     """Via branches and To tags, computed from the request alone so that repeats get the same (16.11)."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        self._keyed = blake2s(key=secret, person=b"branch", digest_size=_SUM_BYTES)
+        self._keyed_for_tags = blake2s(key=secret, person=b"tag", digest_size=_SUM_BYTES)
 
     def make(self, sent_by: bytes, branch: bytes, request: Message, flow: Flow) -> bytes:
         """The branch for a request that came with this Via, whose response goes back by `flow`.
@@ -68,16 +69,18 @@ class Branches:
     def to_tag(self, request: Message) -> bytes:
         """The To tag of an answer of our own; the ACK for it is known by it."""
         parts = b"\n".join((request.call_id, request.tag(FROM)))
-        return b"g" + _sum(self._secret, b"tag", parts)
+        return b"g" + _sum(self._keyed_for_tags, parts)
 
     def _sum(self, sent_by: bytes, branch: bytes, message: Message, text: bytes) -> bytes:
         number = b"%d" % message.cseq_number
         parts = b"\n".join((sent_by, branch, message.call_id, number, text))
-        return _sum(self._secret, b"branch", parts)
+        return _sum(self._keyed, parts)
 
 
-def _sum(key: bytes, purpose: bytes, text: bytes) -> bytes:
-    return blake2s(text, key=key, person=purpose, digest_size=_SUM_BYTES).hexdigest().encode()
+def _sum(keyed: blake2s, text: bytes) -> bytes:
+    state = keyed.copy()
+    state.update(text)
+    return state.hexdigest().encode()
 
 
 @lru_cache(CACHE_LIMIT)

@@ -5,6 +5,7 @@ input makes them backtrack for long. Readers answer None for what does not fit.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 TOKEN = rb"[A-Za-z0-9\-.!%*_+`'~]++"
@@ -25,8 +26,9 @@ _PLAIN_ADDRESS = re.compile(
     rb" ?(?:\"[^\"\\]*+\" ?)?<([Ss][Ii][Pp][Ss]?:[^<>\" \t\r\n]++)>" + b"(" + PLAIN_PARAMS + b")"
 )
 _BRANCH = re.compile(rb";" + LWS + rb"[Bb][Rr][Aa][Nn][Cc][Hh]" + LWS + rb"=" + LWS + rb"([^ \t\r\n;,]++)")
-# What nearly all Vias look like; everything else is read by _VIA.
-_PLAIN_VIA = re.compile(rb" SIP/2\.0/[A-Z]++ ([A-Za-z0-9.\-]++(?::[0-9]{1,5})?+)(" + PLAIN_PARAMS + rb")")
+# What nearly all Vias begin with; everything else is read by _VIA.
+_PLAIN_VIA = re.compile(rb" SIP/2\.0/[A-Z]++ ([A-Za-z0-9.\-]++(?::[0-9]{1,5})?+)")
+_PLAIN_PARAM_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~=:[];"
 _VIA = re.compile(
     LWS + rb"[Ss][Ii][Pp]" + LWS + rb"/" + LWS + rb"2\.0" + LWS + rb"/" + LWS + TOKEN + BLANK
     + rb"(" + HOST + rb"(?:" + LWS + rb":" + LWS + rb"[0-9]{1,5})?+)(" + PARAMS + rb")" + LWS
@@ -39,6 +41,9 @@ _ELEMENT = re.compile(rb"(?:" + QUOTED + rb'|<[^<>]*+>|[^",<])++')
 
 SEQUENCE_LIMIT = 2**31
 ELEMENT_LIMIT = 500
+# A phone repeats itself: From, To and the begin of its Via come again in each refresh, of 10,000 phones too.
+CACHE_LIMIT = 32_768
+CACHED_LENGTH = 200
 
 
 class Via(NamedTuple):
@@ -72,21 +77,37 @@ def is_token(text: bytes) -> bool:
 
 def read_via(value: bytes) -> Via | None:
     """Read exactly one Via element."""
-    match = _PLAIN_VIA.fullmatch(value) or _VIA.fullmatch(value)
+    begin, semicolon, rest = value.partition(b";")
+    plain = _plain_sent_by(begin) if len(begin) <= CACHED_LENGTH else b""
+    if plain and not rest.translate(None, _PLAIN_PARAM_BYTES) and b";;" not in value and value[-1:] != b";":
+        return Via(plain, _branch(semicolon + rest), semicolon + rest, len(begin))
+    match = _VIA.fullmatch(value)
     if match is None:
         return None
     sent_by, params = match.groups()
+    return Via(sent_by, _branch(params), params, match.start(2))
+
+
+@lru_cache(CACHE_LIMIT)
+def _plain_sent_by(begin: bytes) -> bytes:
+    match = _PLAIN_VIA.fullmatch(begin)
+    return b"" if match is None else match[1]
+
+
+def _branch(params: bytes) -> bytes:
     _, found, after = params.partition(b";branch=")
     if found:
-        branch = after.partition(b";")[0]
-    else:
-        search = _BRANCH.search(params)
-        branch = b"" if search is None else search[1]
-    return Via(sent_by, branch, params, match.start(2))
+        return after.partition(b";")[0]
+    search = _BRANCH.search(params)
+    return b"" if search is None else search[1]
 
 
 def read_address(value: bytes) -> Address | None:
     """Read exactly one address: From, To, or one element of Contact, Route, Record-Route, Path."""
+    return _read_address(value) if len(value) > CACHED_LENGTH else _known_address(value)
+
+
+def _read_address(value: bytes) -> Address | None:
     match = _PLAIN_ADDRESS.fullmatch(value)
     if match is not None:
         return Address(match[1], match[2])
@@ -95,6 +116,9 @@ def read_address(value: bytes) -> Address | None:
         return None
     bracketed, bare, params = match.groups()
     return Address(bracketed or bare, params)
+
+
+_known_address = lru_cache(CACHE_LIMIT)(_read_address)
 
 
 def read_cseq(value: bytes) -> tuple[int, bytes]:

@@ -55,36 +55,37 @@ class Message:
     """
 
     __slots__ = (
-        "_addresses", "_numbers", "_repeats", "_values", "body", "cseq_method", "cseq_number", "lines",
+        "_addresses", "_numbers", "_repeats", "_values", "body", "cseq_method", "cseq_number", "head", "lines",
         "method", "sound", "status", "uri", "via",
     )  # fmt: skip
 
-    def __init__(self, start: StartLine, lines: list[bytes], body: bytes) -> None:
+    def __init__(self, start: StartLine, head: bytes, lines: list[bytes], body: bytes) -> None:
         self.method, self.uri, self.status = start
+        self.head = head
         self.lines = lines
         self.body = body
         self._numbers: dict[bytes, int] = {}
-        self._values: dict[bytes, bytes] = {}
+        self._values: list[bytes] = []
         self._repeats: list[tuple[bytes, int]] = []
         self._addresses: dict[bytes, Address | None] = {}
         self.sound = True
         self._index_headers()
         self.via: Via | None = self._read_top_via()
-        self.cseq_number, self.cseq_method = grammar.read_cseq(self._values.get(CSEQ, b""))
+        self.cseq_number, self.cseq_method = grammar.read_cseq(self.value(CSEQ))
 
     def _index_headers(self) -> None:
         numbers, values, spellings = self._numbers, self._values, _SPELLINGS
-        for number, line in enumerate(self.lines):
+        for line in self.lines:
             spelled, colon, value = line.partition(b":")
             name = spellings.get(spelled)
-            if name is None and number:
+            if name is None and values:  # the first line is no header
                 name = self._read_name(spelled, colon)
             if name:
                 if name in numbers:
-                    self._repeats.append((name, number))
+                    self._repeats.append((name, len(values)))
                 else:
-                    numbers[name] = number
-                    values[name] = value
+                    numbers[name] = len(values)
+            values.append(value)
 
     def _read_name(self, spelled: bytes, colon: bytes) -> bytes:
         """A header name in an unusual spelling; what is no header name makes the message unsound."""
@@ -94,7 +95,7 @@ class Message:
         return _SPELLINGS.get(spelled.lower(), b"")
 
     def _read_top_via(self) -> Via | None:
-        value = self._values.get(VIA, b"")
+        value = self.value(VIA)
         if b"," in value:
             value = grammar.split_elements(value, 1)[0]
         return grammar.read_via(value)
@@ -130,15 +131,14 @@ class Message:
 
     def value(self, name: bytes) -> bytes:
         """The raw value of the first line of a header; b"" when there is none."""
-        return self._values.get(name, b"")
+        number = self._numbers.get(name)
+        return b"" if number is None else self._values[number]
 
     def elements(self, name: bytes) -> list[bytes]:
         """The raw elements of a comma-separated header over all its lines."""
-        if not self._repeats:
-            return grammar.split_elements(self._values[name]) if name in self._values else []
         found: list[bytes] = []
         for number in self.line_numbers(name):
-            found += grammar.split_elements(self.lines[number].partition(b":")[2])
+            found += grammar.split_elements(self._values[number])
         return found
 
     def address(self, name: bytes) -> Address | None:
@@ -179,7 +179,9 @@ class Message:
         for number, text in edits.items():
             lines[number] = text
         if b"" in edits.values():
-            lines = [line for line in lines if line]
+            for number in sorted(edits, reverse=True):
+                if not edits[number]:
+                    del lines[number]
         lines.append(b"")
         lines.append(self.body)
         return b"\r\n".join(lines)
@@ -187,7 +189,7 @@ class Message:
     def without_top(self, name: bytes, count: int = 1) -> dict[int, bytes]:
         """The edits that take the first `count` elements out of a comma-separated header."""
         first = self._numbers.get(name)
-        if count == 1 and first is not None and b"," not in self._values[name]:
+        if count == 1 and first is not None and b"," not in self._values[first]:
             return {first: b""}
         edits: dict[int, bytes] = {}
         for number in self.line_numbers(name):
@@ -215,9 +217,9 @@ def scan(data: bytes) -> Message | None:
     start = _read_start_line(lines[0])
     if start is None or len(lines) > LINE_LIMIT:
         return None
-    message = Message(start, lines, body)
+    message = Message(start, head, lines, body)
     if not message.sound:  # perhaps it is only folded
-        message = Message(start, _UNFOLDED_END.split(head), body)
+        message = Message(start, head, _UNFOLDED_END.split(head), body)
     return message if message.cut_body() else None
 
 

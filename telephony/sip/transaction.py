@@ -6,7 +6,6 @@ own, so that opening and ending a transaction costs appends; entries that no lon
 
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -73,22 +72,27 @@ CLIENT: Table = {
 PENDING = (State.TRYING, State.PROCEEDING)
 
 
-@dataclass(slots=True, eq=False)
 class Transaction(Generic[Matter]):
     """One proxied request: where it came from, what was sent and answered, and what it is about."""
 
-    key: Hashable
-    flow: Flow
-    matter: Matter
-    server: State = State.TRYING
-    client: State = State.IDLE
-    branch: bytes = b""
-    forwarded: bytes = b""
-    answer: bytes = b""
-    resend_delay_ms: int = T1_MS
-    give_up_ms: int = 0
-    reliable: bool = False
-    timed_out: bool = False
+    __slots__ = (
+        "answer", "branch", "client", "flow", "forwarded", "give_up_ms", "key", "matter", "reliable",
+        "resend_delay_ms", "server", "timed_out",
+    )  # fmt: skip
+
+    def __init__(self, key: Hashable, flow: Flow, matter: Matter, *, reliable: bool) -> None:
+        self.key = key
+        self.flow = flow
+        self.matter = matter
+        self.reliable = reliable
+        self.server = State.TRYING
+        self.client = State.IDLE
+        self.branch = b""
+        self.forwarded = b""
+        self.answer = b""
+        self.resend_delay_ms = T1_MS
+        self.give_up_ms = 0
+        self.timed_out = False
 
 
 Entry = tuple[int, Event, Transaction[Matter]]
