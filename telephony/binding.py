@@ -1,14 +1,19 @@
 """Bindings: which contacts the PBX holds for each address-of-record, until when, and for which object."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import NamedTuple
 
 from telephony.address import Flow
 
 
-class Binding(NamedTuple):
-    """One contact the PBX holds: the flow its REGISTER came by, monotonic end, seconds the PBX granted."""
+@dataclass(slots=True)
+class Binding:
+    """One contact the PBX holds: the flow its REGISTER came by, monotonic end, seconds the PBX granted.
+
+    Only its end ever changes, by a refresh (`Bindings.prolong`).
+    """
 
     contact: str
     flow: Flow
@@ -63,6 +68,14 @@ class Bindings:
         if previous is not None and not (bindings and previous.name == name):
             self._count(previous.name, -1)
 
+    def prolong(self, registration: Registration, now_ms: int) -> None:
+        """Every binding of a registration held here counts again for its whole granted time.
+
+        Ends only move away from what the heap has noted, and `next_expiry` sets that right when it comes.
+        """
+        for binding in registration.bindings:
+            binding.expires_ms = now_ms + 1000 * binding.granted_s
+
     def expire(self, now_ms: int) -> list[Registration]:
         """Take out what ended at `now_ms` or before; the registrations that changed, as they were before."""
         changed: list[Registration] = []
@@ -97,7 +110,7 @@ class Bindings:
         """Take stored registrations in: each binding counts again for its whole granted time."""
         for registration in registrations:
             bindings = tuple(
-                binding._replace(expires_ms=now_ms + 1000 * binding.granted_s)
+                replace(binding, expires_ms=now_ms + 1000 * binding.granted_s)
                 for binding in registration.bindings
             )
             self.replace(registration._replace(bindings=bindings))

@@ -21,11 +21,23 @@ class Reason(StrEnum):
     TIMED_OUT = "timed_out"
 
 
-class Send(NamedTuple):
+class Send:
     """These bytes leave by this flow."""
 
-    flow: Flow
-    data: bytes
+    __slots__ = ("data", "flow")
+
+    def __init__(self, flow: Flow, data: bytes) -> None:
+        self.flow = flow
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Send) and (self.flow, self.data) == (other.flow, other.data)
+
+    def __hash__(self) -> int:
+        return hash((self.flow, self.data))
+
+    def __repr__(self) -> str:
+        return f"Send({self.flow!r}, {self.data!r})"
 
 
 class Record(NamedTuple):

@@ -23,7 +23,7 @@ from telephony.verdict import Admitted, Decision, Refused, Verdict, Waiting
 REGISTER = b"REGISTER"
 UNKNOWN_OBJECT = Refused(403, "unknown_object", "This object is not known")
 PASSED = Admitted(reserved=False)
-DROPPED = Message((b"", b"", 0), b"", [b""], b"")  # stands where a request was that is needed no more
+DROPPED = Message((b"", b"", 0), b"", 0, [b""], b"")  # stands where a request was that is needed no more
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +57,7 @@ class Registrations:
     def register(self, request: Message, flow: Flow, now_ms: int) -> list[Output]:
         """A REGISTER of a phone: repeat the answer, forward it, hold it, or refuse it."""
         via = request.via
-        key = (via and via[:2], request.call_id, request.cseq_number, flow)
+        key = (via and (via.sent_by, via.branch), request.call_id, request.cseq_number, flow)
         relay = self._transactions.find(key)
         if relay is not None:
             return [Send(relay.flow, relay.answer)] if relay.answer else []
@@ -187,12 +187,17 @@ class Registrations:
         granted = _granted(matter, response)
         if granted is None:
             return []
+        if (
+            previous is not None
+            and previous.name == name
+            and _refreshes(granted, matter.contacts, before, flow)
+        ):
+            self.bindings.prolong(previous, now_ms)
+            return []
         after = _bindings(granted, matter.contacts, before, flow, now_ms)
         held = self.bindings.holds(name)
         self.bindings.replace(Registration(aor, name, kind, after))
         if previous is not None:
-            if previous.name == name and _same(before, after):
-                return []
             self._release_if_gone(previous.name, now_ms)
         if not before and not after:
             return []
@@ -315,8 +320,15 @@ def _bindings(
     )
 
 
-def _same(before: tuple[Binding, ...], after: tuple[Binding, ...]) -> bool:
-    """Whether only the ends differ."""
-    return [(one.contact, one.flow, one.granted_s) for one in before] == [
-        (one.contact, one.flow, one.granted_s) for one in after
-    ]
+def _refreshes(
+    granted: tuple[Contact, ...], asked: tuple[Contact, ...], before: tuple[Binding, ...], flow: Flow
+) -> bool:
+    """Whether the PBX holds just what it held, by the same flows, and for as long: only the ends move."""
+    if len(granted) != len(before):
+        return False
+    for contact, binding in zip(granted, before, strict=True):
+        if contact.expires_s != binding.granted_s or contact.uri != binding.contact:
+            return False
+        if binding.flow != flow and contact.uri in [one.uri for one in asked]:
+            return False
+    return True

@@ -46,13 +46,16 @@ CACHE_LIMIT = 32_768
 CACHED_LENGTH = 200
 
 
-class Via(NamedTuple):
+class Via:
     """One Via element: sent-by as written, branch, raw parameters and where those begin in it (20.42)."""
 
-    sent_by: bytes
-    branch: bytes
-    params: bytes
-    params_at: int
+    __slots__ = ("branch", "params", "params_at", "sent_by")
+
+    def __init__(self, sent_by: bytes, branch: bytes, params: bytes, params_at: int) -> None:
+        self.sent_by = sent_by
+        self.branch = branch
+        self.params = params
+        self.params_at = params_at
 
 
 class Address(NamedTuple):
@@ -80,7 +83,8 @@ def read_via(value: bytes) -> Via | None:
     begin, semicolon, rest = value.partition(b";")
     plain = _plain_sent_by(begin) if len(begin) <= CACHED_LENGTH else b""
     if plain and not rest.translate(None, _PLAIN_PARAM_BYTES) and b";;" not in value and value[-1:] != b";":
-        return Via(plain, _branch(semicolon + rest), semicolon + rest, len(begin))
+        params = semicolon + rest
+        return Via(plain, _branch(params), params, len(begin))
     match = _VIA.fullmatch(value)
     if match is None:
         return None

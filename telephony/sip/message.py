@@ -55,13 +55,13 @@ class Message:
     """
 
     __slots__ = (
-        "_addresses", "_numbers", "_repeats", "_values", "body", "cseq_method", "cseq_number", "head", "lines",
-        "method", "sound", "status", "uri", "via",
+        "_addresses", "_ends", "_head", "_numbers", "_repeats", "_values", "body", "cseq_method",
+        "cseq_number", "lines", "method", "sound", "status", "uri", "via",
     )  # fmt: skip
 
-    def __init__(self, start: StartLine, head: bytes, lines: list[bytes], body: bytes) -> None:
+    def __init__(self, start: StartLine, head: bytes, ends: int, lines: list[bytes], body: bytes) -> None:
         self.method, self.uri, self.status = start
-        self.head = head
+        self._head, self._ends = head, ends
         self.lines = lines
         self.body = body
         self._numbers: dict[bytes, int] = {}
@@ -80,11 +80,8 @@ class Message:
             name = spellings.get(spelled)
             if name is None and values:  # the first line is no header
                 name = self._read_name(spelled, colon)
-            if name:
-                if name in numbers:
-                    self._repeats.append((name, len(values)))
-                else:
-                    numbers[name] = len(values)
+            if name and numbers.setdefault(name, len(values)) != len(values):
+                self._repeats.append((name, len(values)))
             values.append(value)
 
     def _read_name(self, spelled: bytes, colon: bytes) -> bytes:
@@ -99,6 +96,11 @@ class Message:
         if b"," in value:
             value = grammar.split_elements(value, 1)[0]
         return grammar.read_via(value)
+
+    @property
+    def clean(self) -> bool:
+        """Whether CR and LF are only line ends and folds, and no NUL is there: others may split at those."""
+        return len(self._head) - len(self._head.translate(None, b"\r\n\0")) == 2 * self._ends
 
     @property
     def is_request(self) -> bool:
@@ -217,9 +219,10 @@ def scan(data: bytes) -> Message | None:
     start = _read_start_line(lines[0])
     if start is None or len(lines) > LINE_LIMIT:
         return None
-    message = Message(start, head, lines, body)
+    ends = len(lines) - 1
+    message = Message(start, head, ends, lines, body)
     if not message.sound:  # perhaps it is only folded
-        message = Message(start, head, _UNFOLDED_END.split(head), body)
+        message = Message(start, head, ends, _UNFOLDED_END.split(head), body)
     return message if message.cut_body() else None
 
 

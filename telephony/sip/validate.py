@@ -34,7 +34,7 @@ class Problem(NamedTuple):
 def validate(request: Message) -> list[Problem]:
     """Everything wrong with a request, read strictly; an empty list when nothing is."""
     found = check_routing(request)
-    if not request.sound or not _is_clean(request.head):
+    if not request.sound or not request.clean:
         found.append(Problem("head", "a line that is no header"))
     if not request.names >= _MANDATORY:
         found += [Problem(name.decode(), "missing") for name in sorted(_MANDATORY - request.names)]
@@ -79,12 +79,6 @@ def _is_request_line(method: bytes, uri: bytes) -> bool:
 @lru_cache(CACHE_LIMIT)
 def _is_number(value: bytes, limit: int) -> bool:
     return grammar.read_number(value, limit) is not None
-
-
-def _is_clean(head: bytes) -> bool:
-    """Whether the head holds no NUL, and CR and LF only as line ends and folds: others may split there."""
-    ends = head.count(b"\r\n")
-    return head.count(b"\r") == ends and head.count(b"\n") == ends and b"\0" not in head
 
 
 def check_contacts(request: Message, contacts: tuple[Contact, ...] | None) -> list[Problem]:

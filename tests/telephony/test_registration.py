@@ -2,6 +2,7 @@
 
 import pytest
 
+from telephony.binding import Binding
 from telephony.directory import Unknown
 from telephony.output import Record, Rejected, Send
 from telephony.verdict import Admitted, Refused
@@ -100,9 +101,7 @@ def test_first_binding_reserves_commits_and_is_recorded_before_the_answer_leaves
     assert isinstance(outputs[0], Record)
     assert outputs[0].durable
     assert outputs[0][:3] == ("201@pbx.example.com", "anna", "user")
-    assert [tuple(binding) for binding in outputs[0].bindings] == [
-        ("sip:201@10.0.0.5:5060", ANNA, 61_000, 60)
-    ]
+    assert outputs[0].bindings == (Binding("sip:201@10.0.0.5:5060", ANNA, 61_000, 60),)
     assert isinstance(outputs[1], Send)
     assert b"\r\nVia: SIP/2.0/UDP 10.0.0.5:5060;rport=40001" in outputs[1].data
     assert b"192.0.2.10" not in outputs[1].data
