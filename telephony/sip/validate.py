@@ -37,7 +37,7 @@ def validate(request: Message) -> list[Problem]:
     if not request.sound or not request.clean:
         found.append(Problem("head", "a line that is no header"))
     if not request.names >= _MANDATORY:
-        found += [Problem(name.decode(), "missing") for name in sorted(_MANDATORY - request.names)]
+        found += [Problem(name.decode(), "missing") for name in sorted(_MANDATORY) if name not in request]
     if request.address(sip.FROM) is None:
         found.append(Problem("from", "malformed"))
     if request.address(sip.TO) is None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -14,9 +15,30 @@ from tests.acceptance.peers.network import Ground, Network
 from tests.acceptance.peers.waiting import until
 
 
+ROOT = Path(__file__).parents[3]
+COMPILED = ROOT / ".cache" / "compiled"  # what `make compiled` built of the sources
+
+
 def own_command(name: str) -> str:
-    """Return the path of one of our console scripts (`pbx-agent`, `licence-master`), beside this Python."""
-    return str(Path(sys.executable).with_name(name))
+    """Return the path of one of our console scripts (`pbx-agent`, `licence-master`).
+
+    That of the wheel as it ships, when `make` built one, else of this Python's environment.
+    """
+    return str((COMPILED / "bin" if compiled_is_there() else Path(sys.executable).parent) / name)
+
+
+@cache
+def compiled_is_there() -> bool:
+    """Whether a wheel is installed in COMPILED; AssertionError when it is not of these sources."""
+    if not (COMPILED / ".made").exists():
+        return False
+    (place,) = COMPILED.glob("lib/python*/site-packages")
+    for package in ("agent", "licence_master", "licensing", "runtime", "telephony"):
+        for source in (ROOT / package).rglob("*.py"):
+            built = place / source.relative_to(ROOT)
+            same = built.exists() and built.read_bytes() == source.read_bytes()
+            assert same, f"{source.relative_to(ROOT)} changed after the wheel was built: make compiled"
+    return True
 
 
 class Program:
