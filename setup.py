@@ -1,7 +1,7 @@
 """Compiles the modules that every SIP message passes, where mypyc and a C compiler are at hand.
 
-All else is in pyproject.toml. The same modules run interpreted where they could not be compiled, and always in
-an editable installation: what is edited must be what runs.
+All else is in pyproject.toml. The same modules run interpreted where they could not be compiled, and always
+in an editable installation: what is edited must be what runs.
 """
 
 import sys
@@ -15,7 +15,7 @@ INTERPRETED = {"telephony/verdict.py"}
 
 def compiled() -> list[Extension]:
     """The extensions; that there is no C compiler is no error, it is only slower."""
-    from mypyc.build import mypycify  # noqa: PLC0415 - only here while a wheel is built
+    from mypyc.build import mypycify  # only there while a wheel is built
 
     hot = [str(path) for path in sorted(Path("telephony").rglob("*.py")) if path.name != "__init__.py"]
     made: list[Extension] = mypycify(

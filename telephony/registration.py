@@ -16,7 +16,7 @@ from telephony.settings import Settings
 from telephony.sip import message as sip
 from telephony.sip.contact import Contact, read_contacts, read_expires
 from telephony.sip.message import Message
-from telephony.sip.transaction import PENDING, Event, Transaction, Transactions
+from telephony.sip.transaction import Event, Transaction, Transactions
 from telephony.sip.validate import Problem, check_contacts, validate
 from telephony.verdict import Admitted, Decision, Refused, Verdict, Waiting
 
@@ -83,7 +83,7 @@ class Registrations:
         relay = None if response.via is None else self._transactions.find_branch(response.via.branch)
         if relay is None or relay.timed_out:
             return self._late(response, relay, now_ms)
-        if relay.client not in PENDING:
+        if not relay.pending:
             return []
         if response.status < 200:
             data = b"" if response.status == 100 else self._backwards(response, relay.flow)
@@ -124,7 +124,7 @@ class Registrations:
         """Send again what the PBX has not answered; give up what it never answered."""
         outputs: list[Output] = []
         for event, relay in self._transactions.due(now_ms):
-            if event is Event.TIMER_E:
+            if event == Event.TIMER_E:
                 outputs.append(Send(self._settings.pbx, relay.forwarded))
             else:
                 outputs += self._time_out(relay, now_ms)

@@ -2,47 +2,49 @@
 
 The tables are those of RFC 3261 17.1.2 and 17.2.2; time is an argument. Each fixed delay has a queue of its
 own, so that opening and ending a transaction costs appends; entries that no longer count are skipped.
+
+A transaction that ended is kept for repeats until Timer J (request over UDP) or Timer K (over a connection),
+whichever belongs to it; the other of the two is never later and changes nothing that can be seen.
 """
 
 from collections import deque
 from collections.abc import Hashable
-from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from telephony.address import Flow
 
-T1_MS = 500
-T2_MS = 4_000
-T4_MS = 5_000
-GIVE_UP_MS = 64 * T1_MS
+T1_MS: Final = 500
+T2_MS: Final = 4_000
+T4_MS: Final = 5_000
+GIVE_UP_MS: Final = 64 * 500
 
 Matter = TypeVar("Matter")
 
 
-class State(StrEnum):
-    """The states of either side; IDLE: the client side has not sent yet."""
+class State:
+    """The states of either side; IDLE: the client side has not sent yet. Numbers, for they key the tables."""
 
-    IDLE = "idle"
-    TRYING = "trying"
-    PROCEEDING = "proceeding"
-    COMPLETED = "completed"
-    TERMINATED = "terminated"
+    IDLE: Final = 0
+    TRYING: Final = 1
+    PROCEEDING: Final = 2
+    COMPLETED: Final = 3
+    TERMINATED: Final = 4
 
 
-class Event(StrEnum):
+class Event:
     """What moves a transaction."""
 
-    REQUEST = "request"
-    SEND = "send"
-    PROVISIONAL = "provisional"
-    FINAL = "final"
-    TIMER_E = "timer_e"
-    TIMER_F = "timer_f"
-    TIMER_J = "timer_j"
-    TIMER_K = "timer_k"
+    REQUEST: Final = 0
+    SEND: Final = 1
+    PROVISIONAL: Final = 2
+    FINAL: Final = 3
+    TIMER_E: Final = 4
+    TIMER_F: Final = 5
+    TIMER_J: Final = 6
+    TIMER_K: Final = 7
 
 
-Table = dict[tuple[State, Event], State]
+Table = dict[tuple[int, int], int]
 
 SERVER: Table = {
     (State.TRYING, Event.REQUEST): State.TRYING,
@@ -69,15 +71,14 @@ CLIENT: Table = {
     (State.COMPLETED, Event.FINAL): State.COMPLETED,
     (State.COMPLETED, Event.TIMER_K): State.TERMINATED,
 }
-PENDING = (State.TRYING, State.PROCEEDING)
 
 
 class Transaction(Generic[Matter]):
     """One proxied request: where it came from, what was sent and answered, and what it is about."""
 
     __slots__ = (
-        "answer", "branch", "client", "flow", "forwarded", "give_up_ms", "key", "matter", "reliable",
-        "resend_delay_ms", "server", "timed_out",
+        "answer", "branch", "client", "ends_ms", "flow", "forwarded", "give_up_ms", "key", "matter",
+        "reliable", "resend_delay_ms", "server", "timed_out",
     )  # fmt: skip
 
     def __init__(self, key: Hashable, flow: Flow, matter: Matter, *, reliable: bool) -> None:
@@ -85,17 +86,29 @@ class Transaction(Generic[Matter]):
         self.flow = flow
         self.matter = matter
         self.reliable = reliable
-        self.server = State.TRYING
-        self.client = State.IDLE
+        self.server: int = State.TRYING
+        self.client: int = State.IDLE
         self.branch = b""
         self.forwarded = b""
         self.answer = b""
         self.resend_delay_ms = T1_MS
         self.give_up_ms = 0
+        self.ends_ms = 0
         self.timed_out = False
 
+    @property
+    def pending(self) -> bool:
+        """Whether the PBX has the request and has not answered it."""
+        return self.client == State.TRYING or self.client == State.PROCEEDING
 
-Entry = tuple[int, Event, Transaction[Matter]]
+    @property
+    def unfinished(self) -> bool:
+        """Whether the phone has no final answer and still may get one."""
+        return self.server == State.TRYING or self.server == State.PROCEEDING
+
+
+Entry = tuple[int, Transaction[Matter]]
+Queue = deque[Entry[Matter]]
 
 
 class Transactions(Generic[Matter]):
@@ -107,9 +120,13 @@ class Transactions(Generic[Matter]):
         self._timer_k_ms = 0 if reliable_client else T4_MS
         self._by_key: dict[Hashable, Transaction[Matter]] = {}
         self._by_branch: dict[bytes, Transaction[Matter]] = {}
-        self._completed: deque[Transaction[Matter]] = deque()
-        delays = {0, T1_MS, 2 * T1_MS, 4 * T1_MS, T2_MS, T4_MS, GIVE_UP_MS}
-        self._queues: dict[int, deque[Entry[Matter]]] = {delay: deque() for delay in sorted(delays)}
+        self._resends: dict[int, Queue[Matter]] = {
+            delay_ms: deque() for delay_ms in (T1_MS, 2 * T1_MS, 4 * T1_MS, T2_MS)
+        }
+        self._give_ups: Queue[Matter] = deque()
+        # What ended, in the order in which it will be forgotten: requests over UDP, over connections.
+        self._kept: deque[Transaction[Matter]] = deque()
+        self._kept_reliable: deque[Transaction[Matter]] = deque()
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -125,15 +142,12 @@ class Transactions(Generic[Matter]):
     def open(
         self, key: Hashable, flow: Flow, matter: Matter, now_ms: int, *, reliable: bool = False
     ) -> Transaction[Matter] | None:
-        """Begin the server side; None when all places are taken by unfinished transactions.
-
-        A request that came by a `reliable` transport is not repeated: its answer is not kept (Timer J is 0).
-        """
+        """Begin the server side; None when all places are taken by unfinished transactions."""
         if len(self._by_key) >= self._limit and not self._evict():
             return None
         transaction = Transaction(key, flow, matter, reliable=reliable)
         self._by_key[key] = transaction
-        transaction.give_up_ms = self._schedule(transaction, Event.TIMER_F, GIVE_UP_MS, now_ms)
+        self._give_up_later(transaction, now_ms)
         return transaction
 
     def send(self, transaction: Transaction[Matter], branch: bytes, data: bytes, now_ms: int) -> None:
@@ -143,103 +157,102 @@ class Transactions(Generic[Matter]):
         transaction.forwarded = data
         self._by_branch[branch] = transaction
         if transaction.give_up_ms != now_ms + GIVE_UP_MS:
-            transaction.give_up_ms = self._schedule(transaction, Event.TIMER_F, GIVE_UP_MS, now_ms)
+            self._give_up_later(transaction, now_ms)
         if not self._reliable_client:
-            self._schedule(transaction, Event.TIMER_E, T1_MS, now_ms)
+            self._resends[T1_MS].append((now_ms + T1_MS, transaction))
 
     def provisional(self, transaction: Transaction[Matter], data: bytes) -> None:
         """A provisional answer came from the PBX and goes to the phone when `data` is not empty."""
         transaction.client = CLIENT[transaction.client, Event.PROVISIONAL]
-        if data and transaction.server is not State.COMPLETED:
+        if data and transaction.server != State.COMPLETED:
             transaction.server = SERVER[transaction.server, Event.PROVISIONAL]
             transaction.answer = data
 
     def final(self, transaction: Transaction[Matter], data: bytes, now_ms: int) -> None:
-        """The final answer, of the PBX or our own, is kept for repeats of the request until Timer J."""
+        """The final answer, of the PBX or our own, is kept for repeats of the request."""
         transaction.server = SERVER[transaction.server, Event.FINAL]
         transaction.answer = data
         transaction.forwarded = b""
-        if transaction.client in PENDING:
+        if transaction.pending:
             transaction.client = CLIENT[transaction.client, Event.FINAL]
-            self._schedule(transaction, Event.TIMER_K, self._timer_k_ms, now_ms)
         else:
             transaction.client = State.TERMINATED
-        self._completed.append(transaction)
-        self._schedule(transaction, Event.TIMER_J, 0 if transaction.reliable else GIVE_UP_MS, now_ms)
+        if transaction.reliable:
+            transaction.ends_ms = now_ms + self._timer_k_ms
+            self._kept_reliable.append(transaction)
+        else:
+            transaction.ends_ms = now_ms + GIVE_UP_MS
+            self._kept.append(transaction)
 
-    def due(self, now_ms: int) -> list[tuple[Event, Transaction[Matter]]]:
+    def due(self, now_ms: int) -> list[tuple[int, Transaction[Matter]]]:
         """Fire the timers up to now: what to send again (TIMER_E) and what timed out (TIMER_F)."""
-        fired: list[tuple[Event, Transaction[Matter]]] = []
-        for queue in self._queues.values():
-            while queue and (queue[0][0] <= now_ms or not _counts(queue[0])):
-                entry = queue.popleft()
-                if _counts(entry):
-                    self._fire(entry, now_ms, fired)
+        fired: list[tuple[int, Transaction[Matter]]] = []
+        for queue in self._resends.values():
+            while queue and queue[0][0] <= now_ms:
+                transaction = queue.popleft()[1]
+                if transaction.pending:
+                    self._resend_later(transaction, now_ms)
+                    fired.append((Event.TIMER_E, transaction))
+        queue = self._give_ups
+        while queue and (queue[0][0] <= now_ms or not _may_give_up(queue[0])):
+            entry = queue.popleft()
+            if _may_give_up(entry):
+                self._time_out(entry[1])
+                fired.append((Event.TIMER_F, entry[1]))
+        for kept in (self._kept, self._kept_reliable):
+            while kept and kept[0].ends_ms <= now_ms:
+                self._forget(kept.popleft())
         return fired
 
     def next_timer(self) -> int | None:
         """When `due` has work, in monotonic ms."""
-        soonest: int | None = None
-        for queue in self._queues.values():
-            while queue and not _counts(queue[0]):
+        times = [kept[0].ends_ms for kept in (self._kept, self._kept_reliable) if kept]
+        for queue in self._resends.values():
+            while queue and not queue[0][1].pending:
                 queue.popleft()
-            if queue and (soonest is None or queue[0][0] < soonest):
-                soonest = queue[0][0]
-        return soonest
+            if queue:
+                times.append(queue[0][0])
+        while self._give_ups and not _may_give_up(self._give_ups[0]):
+            self._give_ups.popleft()
+        if self._give_ups:
+            times.append(self._give_ups[0][0])
+        return min(times, default=None)
 
-    def _schedule(self, transaction: Transaction[Matter], event: Event, delay_ms: int, now_ms: int) -> int:
-        due_ms = now_ms + delay_ms
-        self._queues[delay_ms].append((due_ms, event, transaction))
-        return due_ms
+    def _give_up_later(self, transaction: Transaction[Matter], now_ms: int) -> None:
+        transaction.give_up_ms = now_ms + GIVE_UP_MS
+        self._give_ups.append((transaction.give_up_ms, transaction))
+        if len(self._give_ups) > 4 * self._limit:  # one that waits long keeps the finished ones behind it
+            self._give_ups = deque(entry for entry in self._give_ups if _may_give_up(entry))
 
-    def _fire(
-        self, entry: Entry[Matter], now_ms: int, fired: list[tuple[Event, Transaction[Matter]]]
-    ) -> None:
-        _, event, transaction = entry
-        if event is Event.TIMER_J:
-            transaction.server = SERVER[transaction.server, event]
-            self._forget(transaction)
-            return
-        if transaction.client is not State.IDLE:
-            transaction.client = CLIENT[transaction.client, event]
-        if event is Event.TIMER_E:
-            proceeding = transaction.client is State.PROCEEDING
-            delay_ms = T2_MS if proceeding else min(2 * transaction.resend_delay_ms, T2_MS)
-            transaction.resend_delay_ms = delay_ms
-            self._schedule(transaction, event, delay_ms, now_ms)
-        elif event is Event.TIMER_F:
-            transaction.timed_out = True
-        if event is not Event.TIMER_K:
-            fired.append((event, transaction))
+    def _resend_later(self, transaction: Transaction[Matter], now_ms: int) -> None:
+        transaction.client = CLIENT[transaction.client, Event.TIMER_E]
+        proceeding = transaction.client == State.PROCEEDING
+        delay_ms = T2_MS if proceeding else min(2 * transaction.resend_delay_ms, T2_MS)
+        transaction.resend_delay_ms = delay_ms
+        self._resends[delay_ms].append((now_ms + delay_ms, transaction))
+
+    def _time_out(self, transaction: Transaction[Matter]) -> None:
+        if transaction.client != State.IDLE:
+            transaction.client = CLIENT[transaction.client, Event.TIMER_F]
+        transaction.timed_out = True
 
     def _evict(self) -> bool:
-        while self._completed:
-            transaction = self._completed.popleft()
-            if transaction.server is not State.TERMINATED:
-                transaction.server = State.TERMINATED
-                self._forget(transaction)
-                return True
+        kept = self._kept or self._kept_reliable
+        if kept:
+            self._forget(kept.popleft())
+            return True
         return False
 
     def _forget(self, transaction: Transaction[Matter]) -> None:
-        transaction.client = State.TERMINATED
+        if transaction.client == State.COMPLETED:
+            transaction.client = CLIENT[transaction.client, Event.TIMER_K]
+        transaction.server = SERVER[transaction.server, Event.TIMER_J]
         self._by_key.pop(transaction.key, None)
         self._by_branch.pop(transaction.branch, None)
-        while self._completed and self._completed[0].server is State.TERMINATED:
-            self._completed.popleft()
 
 
-def _counts(entry: Entry[Matter]) -> bool:
-    due_ms, event, transaction = entry
-    match event:
-        case Event.TIMER_E:
-            return transaction.client in PENDING
-        case Event.TIMER_F:
-            waiting = transaction.client is State.IDLE and transaction.server is State.TRYING
-            return transaction.give_up_ms == due_ms and (waiting or transaction.client in PENDING)
-        case Event.TIMER_J:
-            return transaction.server is State.COMPLETED
-        case Event.TIMER_K:
-            return transaction.client is State.COMPLETED
-        case _:
-            return False
+def _may_give_up(entry: Entry[Matter]) -> bool:
+    """Whether Timer F still counts: the PBX has not answered, or nothing was sent and nothing answered."""
+    due_ms, transaction = entry
+    waiting = transaction.client == State.IDLE and transaction.server == State.TRYING
+    return transaction.give_up_ms == due_ms and (waiting or transaction.pending)

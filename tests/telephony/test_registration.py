@@ -209,7 +209,7 @@ def test_a_pbx_that_trusts_takes_a_unit_or_makes_a_surplus() -> None:
 def test_binding_expires_exactly() -> None:
     scene = Scene(units=1)
     scene.accepted(register(), CONTACT)
-    assert scene.guard.next_timer() == 1_000 + 5_000, "Timer K of the transaction"
+    assert scene.guard.next_timer() == 1_000 + 32_000, "Timer J of the transaction"
     scene.at(60_999)
     assert scene.verdict.held == {"anna"}
     assert scene.guard.next_timer() == 61_000

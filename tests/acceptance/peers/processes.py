@@ -14,7 +14,6 @@ from typing import Self
 from tests.acceptance.peers.network import Ground, Network
 from tests.acceptance.peers.waiting import until
 
-
 ROOT = Path(__file__).parents[3]
 COMPILED = ROOT / ".cache" / "compiled"  # what `make compiled` built of the sources
 
