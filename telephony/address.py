@@ -2,11 +2,11 @@
 
 import re
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-_URI = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*):(?:([^@]*)@)?([^@]*)")
-_HOST = re.compile(rb"(\[[^\]]*\]|[^:;?/]*)")
+_URI: Final = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*):(?:([^@]*)@)?([^@]*)")
+_HOST: Final = re.compile(rb"(\[[^\]]*\]|[^:;?/]*)")
 
 
 class Flow(NamedTuple):

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import translate
+from typing import Final
 
 from telephony.address import Aor, Identity, read_aor
 
 # The kind of objects that are forwarded and reported without asking for a licence.
-PASS = "pass"  # noqa: S105 - the word of agent.yaml
-CACHE_LIMIT = 20_000
-CACHED_LENGTH = 200
+PASS: Final = "pass"  # noqa: S105 - the word of agent.yaml
+CACHE_LIMIT: Final = 20_000
+CACHED_LENGTH: Final = 200
 
 
 class Unknown(StrEnum):

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Set as AbstractSet
+from typing import Final
 
 from telephony.address import read_aor
 
-_SEPARATORS = re.compile(r"[-.() ]")
-_SERVICE = re.compile(rb"urn:service:sos(?:\..*)?", re.IGNORECASE)
+_SEPARATORS: Final = re.compile(r"[-.() ]")
+_SERVICE: Final = re.compile(rb"urn:service:sos(?:\..*)?", re.IGNORECASE)
 
 
 def is_emergency(uri: bytes, numbers: AbstractSet[str]) -> bool:

@@ -4,6 +4,7 @@ REGISTER goes to the registrations, which ask for licences; everything else to t
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from telephony.address import Flow
 from telephony.binding import Registration
@@ -17,8 +18,8 @@ from telephony.sip.message import scan
 from telephony.token import Branches, Tokens
 from telephony.verdict import Decision, Verdict
 
-KEEP_ALIVE = b"\r\n\r\n"
-PONG = b"\r\n"
+KEEP_ALIVE: Final = b"\r\n\r\n"
+PONG: Final = b"\r\n"
 
 
 class Guard:

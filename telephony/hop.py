@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from typing import Final
 
 from telephony.address import Flow
 from telephony.settings import Listener, Settings
@@ -12,9 +13,9 @@ from telephony.sip.message import Message
 from telephony.token import Branches, Tokens
 from telephony.verdict import Refused
 
-DEFAULT_MAX_FORWARDS = 70
-DEFAULT_PORTS = {"udp": b":5060", "tcp": b":5060", "tls": b":5061", "ws": b":80", "wss": b":443"}
-_SIP_URI = re.compile(rb"[Ss][Ii][Pp][Ss]?:(?:([^@]*)@)?([^;?]*).*+", re.DOTALL)
+DEFAULT_MAX_FORWARDS: Final = 70
+DEFAULT_PORTS: Final = {"udp": b":5060", "tcp": b":5060", "tls": b":5061", "ws": b":80", "wss": b":443"}
+_SIP_URI: Final = re.compile(rb"[Ss][Ii][Pp][Ss]?:(?:([^@]*)@)?([^;?]*).*+", re.DOTALL)
 
 
 class Hop:

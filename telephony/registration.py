@@ -5,6 +5,7 @@ and what the PBX will challenge. Only an object's first binding, with credential
 """
 
 from dataclasses import dataclass
+from typing import Final
 from zlib import crc32
 
 from telephony.address import Flow
@@ -20,10 +21,12 @@ from telephony.sip.transaction import Event, Transaction, Transactions
 from telephony.sip.validate import Problem, check_contacts, validate
 from telephony.verdict import Admitted, Decision, Refused, Verdict, Waiting
 
-REGISTER = b"REGISTER"
-UNKNOWN_OBJECT = Refused(403, "unknown_object", "This object is not known")
-PASSED = Admitted(reserved=False)
-DROPPED = Message((b"", b"", 0), b"", 0, [b""], b"")  # stands where a request was that is needed no more
+REGISTER: Final = b"REGISTER"
+UNKNOWN_OBJECT: Final = Refused(403, "unknown_object", "This object is not known")
+PASSED: Final = Admitted(reserved=False)
+DROPPED: Final = Message(
+    (b"", b"", 0), b"", 0, [b""], b""
+)  # stands where a request was that is needed no more
 
 
 @dataclass(slots=True, eq=False)

@@ -3,6 +3,8 @@
 A destination is the configured PBX or a flow whose token carries our sum: never what a message names.
 """
 
+from typing import Final
+
 from telephony.address import Flow
 from telephony.directory import Directory
 from telephony.emergency import is_emergency
@@ -15,7 +17,7 @@ from telephony.sip.validate import check_routing
 from telephony.token import Tokens
 from telephony.verdict import Refused, Verdict
 
-DIALOG_FORMING = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER", b"NOTIFY"))
+DIALOG_FORMING: Final = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER", b"NOTIFY"))
 
 
 class Router:

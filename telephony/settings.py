@@ -1,11 +1,12 @@
 """What one guard is told at its start: its PBX, its own addresses, its limits."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from telephony.address import Flow
 
 # Transports over connections; over `udp` a message may be lost or repeated (RFC 3261 18).
-RELIABLE = frozenset(("tcp", "tls", "ws", "wss"))
+RELIABLE: Final = frozenset(("tcp", "tls", "ws", "wss"))
 
 
 @dataclass(frozen=True, slots=True)

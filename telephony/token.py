@@ -7,14 +7,15 @@ nothing is stored, and nobody forges a destination (RFC 5626 section 5.2 asks fo
 from functools import lru_cache
 from hashlib import blake2s
 from hmac import compare_digest
+from typing import Final
 
 from telephony.address import Flow
 from telephony.sip.message import FROM, Message
 
-CACHE_LIMIT = 20_000
-MAGIC_COOKIE = b"z9hG4bK"
-_SUM_BYTES = 10
-_SUM_TEXT = 2 * _SUM_BYTES
+CACHE_LIMIT: Final = 20_000
+MAGIC_COOKIE: Final = b"z9hG4bK"
+_SUM_BYTES: Final = 10
+_SUM_TEXT: Final = 2 * _SUM_BYTES
 
 
 class Tokens:

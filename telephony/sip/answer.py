@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Sequence
+from typing import Final
 
 from telephony.address import Flow
 from telephony.sip import message as sip
 from telephony.sip.grammar import Via
 from telephony.sip.message import Message
 
-_RPORT = re.compile(
+_RPORT: Final = re.compile(
     rb";[ \t\r\n]*rport(?:[ \t\r\n]*=[ \t\r\n]*[0-9]*)?(?=[ \t\r\n]*(?:;|,|$))", re.IGNORECASE
 )
-_RECEIVED = re.compile(rb";[ \t\r\n]*received[ \t\r\n]*=[ \t\r\n]*[^ \t\r\n;,]*", re.IGNORECASE)
-_COPIED = (sip.FROM, sip.TO, sip.CALL_ID, sip.CSEQ)
+_RECEIVED: Final = re.compile(rb";[ \t\r\n]*received[ \t\r\n]*=[ \t\r\n]*[^ \t\r\n;,]*", re.IGNORECASE)
+_COPIED: Final = (sip.FROM, sip.TO, sip.CALL_ID, sip.CSEQ)
 
 
 def mark_via(request: Message, flow: Flow) -> bytes | None:

@@ -1,18 +1,18 @@
 """Contacts of a REGISTER and of its answer: which URIs, for how many seconds (RFC 3261 10.2 and 10.3)."""
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from telephony.sip import grammar
 from telephony.sip import message as sip
 from telephony.sip.message import Message
 
 # A phone says the same in each refresh: two entries per phone, so this serves 16,000 of them from the cache.
-CACHE_LIMIT = 32_768
-CACHED_LENGTH = 400
-DEFAULT_EXPIRES_S = 3_600
-EXPIRES_LIMIT = 2**32
-STAR = "*"
+CACHE_LIMIT: Final = 32_768
+CACHED_LENGTH: Final = 400
+DEFAULT_EXPIRES_S: Final = 3_600
+EXPIRES_LIMIT: Final = 2**32
+STAR: Final = "*"
 
 
 class Contact(NamedTuple):

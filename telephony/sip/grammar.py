@@ -6,44 +6,46 @@ input makes them backtrack for long. Readers answer None for what does not fit.
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-TOKEN = rb"[A-Za-z0-9\-.!%*_+`'~]++"
-QUOTED = rb'"(?:[^"\\]|\\.)*+"'
-LWS = rb"[ \t\r\n]*+"
-BLANK = rb"[ \t\r\n]++"
-HOST = rb"(?:\[[0-9A-Fa-f:.]++(?:%25[A-Za-z0-9]++)?+\]|[A-Za-z0-9_][A-Za-z0-9_.\-]*+)"
-PARAM_VALUE = rb"(?:" + QUOTED + rb'|[^ \t\r\n;,"<>]++)'
-PARAMS = rb"(?:" + LWS + rb";" + LWS + TOKEN + rb"(?:" + LWS + rb"=" + LWS + PARAM_VALUE + rb")?+)*+"
-PLAIN_PARAMS = rb"(?:;[A-Za-z0-9\-.!%*_+`'~=:\[\]]++(?:(?<==)\"[^\"\\]*+\")?+)*+"
-SCHEME = rb"[A-Za-z][A-Za-z0-9+.\-]*+"
+TOKEN: Final = rb"[A-Za-z0-9\-.!%*_+`'~]++"
+QUOTED: Final = rb'"(?:[^"\\]|\\.)*+"'
+LWS: Final = rb"[ \t\r\n]*+"
+BLANK: Final = rb"[ \t\r\n]++"
+HOST: Final = rb"(?:\[[0-9A-Fa-f:.]++(?:%25[A-Za-z0-9]++)?+\]|[A-Za-z0-9_][A-Za-z0-9_.\-]*+)"
+PARAM_VALUE: Final = rb"(?:" + QUOTED + rb'|[^ \t\r\n;,"<>]++)'
+PARAMS: Final = rb"(?:" + LWS + rb";" + LWS + TOKEN + rb"(?:" + LWS + rb"=" + LWS + PARAM_VALUE + rb")?+)*+"
+PLAIN_PARAMS: Final = rb"(?:;[A-Za-z0-9\-.!%*_+`'~=:\[\]]++(?:(?<==)\"[^\"\\]*+\")?+)*+"
+SCHEME: Final = rb"[A-Za-z][A-Za-z0-9+.\-]*+"
 
-_PARAM = re.compile(
+_PARAM: Final = re.compile(
     rb";" + LWS + rb"(" + TOKEN + rb")(?:" + LWS + rb"=" + LWS + rb"(" + PARAM_VALUE + rb"))?+"
 )  # fmt: skip
-_TOKEN = re.compile(TOKEN)
-_PLAIN_ADDRESS = re.compile(
+_TOKEN: Final = re.compile(TOKEN)
+_PLAIN_ADDRESS: Final = re.compile(
     rb" ?(?:\"[^\"\\]*+\" ?)?<([Ss][Ii][Pp][Ss]?:[^<>\" \t\r\n]++)>" + b"(" + PLAIN_PARAMS + b")"
 )
-_BRANCH = re.compile(rb";" + LWS + rb"[Bb][Rr][Aa][Nn][Cc][Hh]" + LWS + rb"=" + LWS + rb"([^ \t\r\n;,]++)")
+_BRANCH: Final = re.compile(
+    rb";" + LWS + rb"[Bb][Rr][Aa][Nn][Cc][Hh]" + LWS + rb"=" + LWS + rb"([^ \t\r\n;,]++)"
+)
 # What nearly all Vias begin with; everything else is read by _VIA.
-_PLAIN_VIA = re.compile(rb" SIP/2\.0/[A-Z]++ ([A-Za-z0-9.\-]++(?::[0-9]{1,5})?+)")
-_PLAIN_PARAM_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~=:[];"
-_VIA = re.compile(
+_PLAIN_VIA: Final = re.compile(rb" SIP/2\.0/[A-Z]++ ([A-Za-z0-9.\-]++(?::[0-9]{1,5})?+)")
+_PLAIN_PARAM_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~=:[];"
+_VIA: Final = re.compile(
     LWS + rb"[Ss][Ii][Pp]" + LWS + rb"/" + LWS + rb"2\.0" + LWS + rb"/" + LWS + TOKEN + BLANK
     + rb"(" + HOST + rb"(?:" + LWS + rb":" + LWS + rb"[0-9]{1,5})?+)(" + PARAMS + rb")" + LWS
 )  # fmt: skip
-_ADDRESS = re.compile(
+_ADDRESS: Final = re.compile(
     LWS + rb"(?:(?:" + QUOTED + rb"|[^\"<>,;:@]*+)" + LWS + rb"<(" + SCHEME + rb":[^<>\" \t\r\n]++)>"
     + rb"|(" + SCHEME + rb":[^<>\",;? \t\r\n]++))(" + PARAMS + rb")" + LWS
 )  # fmt: skip
-_ELEMENT = re.compile(rb"(?:" + QUOTED + rb'|<[^<>]*+>|[^",<])++')
+_ELEMENT: Final = re.compile(rb"(?:" + QUOTED + rb'|<[^<>]*+>|[^",<])++')
 
-SEQUENCE_LIMIT = 2**31
-ELEMENT_LIMIT = 500
+SEQUENCE_LIMIT: Final = 2**31
+ELEMENT_LIMIT: Final = 500
 # A phone repeats itself: From, To and the begin of its Via come again in each refresh, of 10,000 phones too.
-CACHE_LIMIT = 32_768
-CACHED_LENGTH = 200
+CACHE_LIMIT: Final = 32_768
+CACHED_LENGTH: Final = 200
 
 
 class Via:

@@ -6,45 +6,51 @@ is not edited is forwarded byte for byte: header order, spelling, compact forms,
 
 import re
 from collections.abc import KeysView
+from typing import Final
 
 from telephony.sip import grammar
 from telephony.sip.grammar import Address, Via
 
-SIZE_LIMIT = 65_535
-LINE_LIMIT = 1_000
+SIZE_LIMIT: Final = 65_535
+LINE_LIMIT: Final = 1_000
 
-VIA = b"via"
-MAX_FORWARDS = b"max-forwards"
-FROM = b"from"
-TO = b"to"
-CALL_ID = b"call-id"
-CSEQ = b"cseq"
-CONTACT = b"contact"
-EXPIRES = b"expires"
-AUTHORIZATION = b"authorization"
-PROXY_AUTHORIZATION = b"proxy-authorization"
-CONTENT_LENGTH = b"content-length"
-ROUTE = b"route"
-RECORD_ROUTE = b"record-route"
-PATH = b"path"
+VIA: Final = b"via"
+MAX_FORWARDS: Final = b"max-forwards"
+FROM: Final = b"from"
+TO: Final = b"to"
+CALL_ID: Final = b"call-id"
+CSEQ: Final = b"cseq"
+CONTACT: Final = b"contact"
+EXPIRES: Final = b"expires"
+AUTHORIZATION: Final = b"authorization"
+PROXY_AUTHORIZATION: Final = b"proxy-authorization"
+CONTENT_LENGTH: Final = b"content-length"
+ROUTE: Final = b"route"
+RECORD_ROUTE: Final = b"record-route"
+PATH: Final = b"path"
 
 # Method, Request-URI and 0 of a request; two empty strings and the status of a response.
 StartLine = tuple[bytes, bytes, int]
 
-_UNFOLDED_END = re.compile(rb"\r\n(?![ \t])")
-_COMPACT = {VIA: b"v", FROM: b"f", TO: b"t", CALL_ID: b"i", CONTACT: b"m", CONTENT_LENGTH: b"l"}
-_INDEXED = (
+_UNFOLDED_END: Final = re.compile(rb"\r\n(?![ \t])")
+_COMPACT: Final = {VIA: b"v", FROM: b"f", TO: b"t", CALL_ID: b"i", CONTACT: b"m", CONTENT_LENGTH: b"l"}
+_INDEXED: Final = (
     VIA, MAX_FORWARDS, FROM, TO, CALL_ID, CSEQ, CONTACT, EXPIRES, AUTHORIZATION, PROXY_AUTHORIZATION,
     CONTENT_LENGTH, ROUTE, RECORD_ROUTE, PATH,
 )  # fmt: skip
 # Spellings seen most, so that most lines need one look-up; b"" marks a header that is not indexed.
-_SPELLINGS = {name: name for name in _INDEXED}
-_SPELLINGS |= {compact: name for name, compact in _COMPACT.items()}
-_SPELLINGS |= {name.title(): name for name in _INDEXED} | {b"Call-ID": CALL_ID, b"CSeq": CSEQ}
-_SPELLINGS |= dict.fromkeys(
-    (b"User-Agent", b"Allow", b"Supported", b"Server", b"Content-Type", b"Date", b"Require", b"Event"), b""
-)
-_BLANKS = b" \t\r\n"
+_SPELLINGS: Final[dict[bytes, bytes]] = {
+    **{name: name for name in _INDEXED},
+    **{compact: name for name, compact in _COMPACT.items()},
+    **{name.title(): name for name in _INDEXED},
+    b"Call-ID": CALL_ID,
+    b"CSeq": CSEQ,
+    **dict.fromkeys(
+        (b"User-Agent", b"Allow", b"Supported", b"Server", b"Content-Type", b"Date", b"Require", b"Event"),
+        b"",
+    ),
+}
+_BLANKS: Final = b" \t\r\n"
 
 
 class Message:

@@ -5,23 +5,23 @@
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from telephony.sip import grammar
 from telephony.sip import message as sip
 from telephony.sip.contact import STAR, Contact, read_expires
 from telephony.sip.message import Message
 
-_REQUEST_URI = re.compile(grammar.SCHEME + rb":[^<>\" \t\r\n]++")
-_NOT_IN_CALL_ID = bytes(range(0x21)) + b"\x7f,;"
-_MANDATORY = frozenset((sip.VIA, sip.FROM, sip.TO, sip.CALL_ID, sip.CSEQ))
-_ADDRESSES = (sip.ROUTE, sip.PATH, sip.RECORD_ROUTE)
-_SINGLE = frozenset(
+_REQUEST_URI: Final = re.compile(grammar.SCHEME + rb":[^<>\" \t\r\n]++")
+_NOT_IN_CALL_ID: Final = bytes(range(0x21)) + b"\x7f,;"
+_MANDATORY: Final = frozenset((sip.VIA, sip.FROM, sip.TO, sip.CALL_ID, sip.CSEQ))
+_ADDRESSES: Final = (sip.ROUTE, sip.PATH, sip.RECORD_ROUTE)
+_SINGLE: Final = frozenset(
     (sip.FROM, sip.TO, sip.CALL_ID, sip.CSEQ, sip.MAX_FORWARDS, sip.EXPIRES, sip.CONTENT_LENGTH)
 )
 # Few values are ever seen here; the Request-URIs of calls pass through.
-CACHE_LIMIT = 1_024
-_NUMBERS = ((sip.MAX_FORWARDS, 256), (sip.EXPIRES, 2**32))
+CACHE_LIMIT: Final = 1_024
+_NUMBERS: Final = ((sip.MAX_FORWARDS, 256), (sip.EXPIRES, 2**32))
 
 
 class Problem(NamedTuple):
