@@ -8,7 +8,7 @@ from agent.config import AgentConfig
 from agent.edges.local_api import LocalApi
 from agent.edges.local_client import SOCKET_NAME
 from agent.edges.master import MasterClient
-from agent.edges.sip.udp import UdpEdge
+from agent.edges.sip.edge import SipEdge
 from agent.service.link import Link
 from agent.service.opening import OpenPbx, open_pbx
 from agent.store.enrolment import Enrolment
@@ -43,12 +43,13 @@ class Main:
                 api = LocalApi(self.pbxs, self.clock, stop).app()
                 tasks.create_task(serve(api, local, stop=stop, on_started=self._ready), name="local api")
                 talks = [tasks.create_task(self._talk(pbx), name=name) for name, pbx in self.pbxs.items()]
-                edges = [self._listen(pbx) for pbx in self.pbxs.values()]
+                edges = [await self._listen(pbx) for pbx in self.pbxs.values()]
+                cares = [tasks.create_task(edge.run(), name="sip edge") for edge in edges]
                 await stop.wait()
                 for edge in edges:
                     edge.close()
-                for talk in talks:
-                    talk.cancel()
+                for task in talks + cares:
+                    task.cancel()
                 for pbx in self.pbxs.values():
                     await pbx.end()
 
@@ -63,9 +64,9 @@ class Main:
             stack.push_async_callback(pbx.journal.close)
             self.pbxs[entry.name] = pbx
 
-    def _listen(self, pbx: OpenPbx) -> UdpEdge:
-        edge = UdpEdge(pbx.site, pbx.entry.sip.listen, self.clock)
-        self.addresses[pbx.entry.name] = edge.open()
+    async def _listen(self, pbx: OpenPbx) -> SipEdge:
+        edge = SipEdge(pbx.site, pbx.entry, self.clock)
+        self.addresses[pbx.entry.name] = await edge.open()
         pbx.site.serve(edge.send, pbx.conversation.speak, pbx.conversation.mention)
         return edge
 

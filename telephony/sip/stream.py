@@ -22,7 +22,7 @@ _DIGITS = re.compile(rb"[ \t\r\n]*([0-9]{1,10})[ \t\r\n]*")
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The stream cannot be read on: why, and the head of the message that said so (b"" when it had no end)."""
+    """The stream cannot be read on: why, and the head that said so (b"" when it had no end)."""
 
     why: str
     head: bytes = b""

@@ -6,7 +6,7 @@ Every program is the shipped one, started as a user starts it; the master is ask
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,10 +168,20 @@ class House:
         inventory.write_text(json.dumps({"licences": rows}))
         run("licence-master", "install", str(inventory), "--config", str(self.config), *flags)
 
-    def site(self, name: str, *, start: bool = True, digest: bool = True, **sip: Any) -> Site:
+    def site(
+        self,
+        name: str,
+        *,
+        start: bool = True,
+        digest: bool = True,
+        transports: Sequence[str] = ("udp",),
+        pbx: str = "udp",
+        **sip: Any,
+    ) -> Site:
         """Start a Kamailio, let an agent join for this PBX, and start it in front.
 
-        With `digest=False` the PBX trusts by IP and challenges nobody; `sip` are more keys of the entry.
+        With `digest=False` the PBX trusts by IP and challenges nobody; the agent listens by `transports` and
+        speaks to the PBX by `pbx`, one of them; `sip` are more keys of the entry.
         """
         folder = self.network.folder / f"pbx-{name}"
         address = (self.network.address(), SIP)
@@ -179,7 +189,9 @@ class House:
         guard = self.network.address()
         config = self.network.folder / f"agent-{name}" / "agent.yaml"
         config.parent.mkdir()
-        config.write_text(json.dumps(agent_configuration(name, guard, registrar.host, **sip)))
+        config.write_text(
+            json.dumps(agent_configuration(name, guard, registrar.host, transports, pbx, **sip))
+        )
         self.join(name, config)
         words = [own_command("pbx-agent"), "run", "--config", str(config)]
         agent = Command(self.network, f"agent-{name}", words, ready="agent.ready")
@@ -274,13 +286,18 @@ class House:
             assert row["used"] <= row["lent"] <= row["usable"], row
 
 
-def agent_configuration(name: str, guard: str, pbx: str, **sip: Any) -> dict[str, Any]:
+def agent_configuration(
+    name: str, guard: str, pbx: str, transports: Sequence[str] = ("udp",), towards: str = "udp", **sip: Any
+) -> dict[str, Any]:
     """The agent.yaml of a site; every AOR is a user, except 11, a group."""
     objects = [{"kind": "group", "aor": ["11"]}, {"kind": "user", "aor": ["*"]}]
     entry = {
         "name": name,
         "software": 13,
-        "sip": {"listen": [f"udp:{guard}:{SIP}"], "advertise": f"{guard}:{SIP}", "pbx": f"udp:{pbx}:{SIP}"},
+        "sip": {
+            "listen": [f"{transport}:{guard}:{SIP}" for transport in transports],
+            "pbx": f"{towards}:{pbx}:{SIP}",
+        },
         "objects": objects,
     }
     return {"data": "data", "pbxs": [{**entry, **sip}]}

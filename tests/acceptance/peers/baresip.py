@@ -61,14 +61,15 @@ class Baresip(Program):
         expires_s: int = 60,
         answers: bool = True,
         host: str | None = None,
+        transport: str = "udp",
     ) -> None:
         """Describe the phone; without `password` it is `pw<user>`, with `answers` it picks up by itself."""
         self.host = host or network.address()
         self.aor = f"sip:{user}@{domain}"
         self._network = network
-        route = f';outbound="sip:{proxy};lr;transport=udp"' if proxy else ""
+        route = f';outbound="sip:{proxy};lr;transport={transport}"' if proxy else ""
         self._account = (
-            f"<{self.aor};transport=udp>;auth_user={user};auth_pass={password or 'pw' + user}"
+            f"<{self.aor};transport={transport}>;auth_user={user};auth_pass={password or 'pw' + user}"
             f";regint={expires_s};answermode={'auto' if answers else 'manual'};audio_codecs=PCMU{route}"
         )
         self._events: list[Event] = []
