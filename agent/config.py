@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from agent.endpoint import Address, Endpoint
-from agent.transport import ConnectionLimits
+from agent.transport import ConnectionLimits, TlsFiles
 from runtime.config import ConfigModel, ConfigPath, FieldError
 from telephony.address import Flow
 
@@ -26,6 +26,7 @@ def _some(items: tuple[T, ...]) -> tuple[T, ...]:
 
 
 PbxName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/]{1,255}$")]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
@@ -37,6 +38,8 @@ class Sip(ConfigModel):
     advertise: Address | None = None
     pbx: Endpoint
     connections: ConnectionLimits = ConnectionLimits()
+    tls: TlsFiles | None = None
+    origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = ()
 
     @model_validator(mode="after")
     def _reachable(self) -> "Sip":
@@ -53,6 +56,12 @@ class Sip(ConfigModel):
                 trouble = f"found {endpoint}, and advertise is no IPv{endpoint.version} address"
                 at = self.listen.index(endpoint)
                 raise FieldError(f"{trouble}; write the address that phones use", "listen", at)
+        secured = [n for n, endpoint in enumerate(self.listen) if endpoint.transport in ("tls", "wss")]
+        if secured and self.tls is None:
+            trouble = f"found {self.listen[secured[0]]} and no tls: beside it"
+            raise FieldError(f"{trouble}; name a certificate and its key there", "listen", secured[0])
+        if self.tls and self.pbx.transport != "tls" and (self.tls.pbx_ca or self.tls.pbx_name):
+            raise FieldError(f"found pbx_ca or pbx_name, and the PBX is at {self.pbx}, without TLS", "tls")
         if self.pbx in self.listen:
             raise FieldError(f"found {self.pbx}, an address of the agent itself; write the PBX's", "pbx")
         return self

@@ -5,10 +5,13 @@ from collections.abc import Callable
 
 from agent.config import PbxEntry
 from agent.edges.sip.pbx_link import PbxLink
+from agent.edges.sip.secure import Contexts
 from agent.edges.sip.stream import StreamEdge
 from agent.edges.sip.udp import UdpEdge
 from agent.service.site import Site
+from runtime.certificates import CertificateFileError
 from runtime.clock import Clock
+from runtime.logs import logger
 from telephony.address import Flow
 
 
@@ -18,13 +21,14 @@ class SipEdge:
     def __init__(self, site: Site, entry: PbxEntry, clock: Clock) -> None:
         sip = entry.sip
         numbered = dict(enumerate(sip.listen))
-        self._pbx = sip.pbx_flow
         self._udp = UdpEdge(site, {n: at for n, at in numbered.items() if at.transport == "udp"}, clock)
         streams = {n: at for n, at in numbered.items() if at.transport != "udp"}
-        self._streams = StreamEdge(site, streams, sip.connections, clock)
+        self._contexts = None if sip.tls is None else Contexts(sip.tls, sip.pbx.address.host)
+        self._streams = StreamEdge(site, sip, streams, self._contexts, clock)
         self._link: PbxLink | None = None
         if sip.pbx.transport != "udp":
-            self._link = PbxLink(site, self._pbx, sip.towards_pbx, sip.connections, clock, entry.name)
+            self._link = PbxLink(site, sip, self._contexts, clock, entry.name)
+        self._log = logger(pbx=entry.name)
         self._lost = 0
         self._senders: list[Callable[[Flow, bytes], None]] = [
             self._send_stream if number in streams else self._udp.send for number in numbered
@@ -50,6 +54,17 @@ class SipEdge:
             tasks.create_task(self._streams.run(), name="connections")
             if self._link is not None:
                 tasks.create_task(self._link.run(), name="connection to the PBX")
+
+    def reload(self) -> bool:
+        """Read the certificate files again for connections from now on; whether there are any."""
+        if self._contexts is not None:
+            try:
+                self._contexts.load()
+            except CertificateFileError as error:
+                self._log.error("certificates.kept", error=str(error))
+            else:
+                self._log.info("certificates.loaded")
+        return self._contexts is not None
 
     def close(self) -> None:
         """Read and send no more."""

@@ -7,15 +7,16 @@ import asyncio
 import random
 from collections import deque
 
+from agent.config import Sip
 from agent.edges.sip.connection import Connection
+from agent.edges.sip.framing import Plain
+from agent.edges.sip.secure import Contexts
 from agent.edges.sip.sockets import outgoing
-from agent.endpoint import Endpoint
 from agent.service.site import Site
-from agent.transport import ConnectionLimits
 from runtime.clock import Clock
 from runtime.logs import logger
 from telephony.address import Flow
-from telephony.sip.stream import KEEP_ALIVE, Framer
+from telephony.sip.stream import KEEP_ALIVE
 
 CONNECT_S = 10.0
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 30.0
@@ -29,21 +30,21 @@ KEEP_ALIVE_S = 30.0  # shorter than what firewalls and Kamailio (120 s) forget a
 class PbxLink:
     """The connection that has number 0 at the listener towards the PBX."""
 
-    def __init__(
-        self, site: Site, pbx: Flow, local: Endpoint, limits: ConnectionLimits, clock: Clock, name: str
-    ) -> None:
+    def __init__(self, site: Site, sip: Sip, contexts: Contexts | None, clock: Clock, name: str) -> None:
         self.site = site
         self.clock = clock
-        self.limits = limits
+        self.limits = sip.connections
         self.lost = 0
-        self._pbx = pbx
-        self._local = local
+        self._sip = sip
+        self._pbx = sip.pbx_flow
+        self._secure = contexts.client if contexts and sip.pbx.transport == "tls" else None
         self._log = logger(pbx=name)
         self._connection: Connection | None = None
+        self._trouble = ""
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._waiting_bytes = 0
         self._wanted = asyncio.Event()
-        self._ended = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def answers_for(self, flow: Flow) -> bool:
         """Whether what cannot go by this connection of the PBX's may go by ours (RFC 3261 18.2.2)."""
@@ -78,29 +79,43 @@ class PbxLink:
     # Switchboard
 
     def admit(self, connection: Connection, peer: Flow) -> Flow | str:
-        """It is the connection to the PBX: everything that waits leaves by it."""
+        """It is the connection to the PBX."""
+        self._connection = connection
         return self._pbx
+
+    def opened(self, connection: Connection) -> None:
+        """Everything that waits leaves by it."""
+        self._changed.set()
+        self._flush()
+
+    def trouble(self, peer: Flow, why: str) -> None:
+        """What the next line of the log says."""
+        self._trouble = why
 
     def ended(self, connection: Connection) -> None:
         """The next message makes a new one."""
-        self._connection = None
-        self._ended.set()
+        if connection is self._connection:
+            self._connection = None
+            self._changed.set()
 
     async def _attempt(self, delay_s: float) -> bool:
         """One connection from its beginning to its end, and a pause; whether it stood for some time."""
         begun_ms = self.clock.monotonic_ms()
+        self._trouble = ""
         try:
             async with asyncio.timeout(CONNECT_S):
                 await self._connect()
         except (OSError, TimeoutError) as error:
+            if self._connection is not None:
+                self._connection.cut(self._trouble)
             pause_s = delay_s * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, guards nothing
-            why = str(error) or f"no answer within {CONNECT_S:.0f} s"
-            self._log.warning("pbx.connection_failed", error=why, retry_s=round(pause_s, 1))
+            problem = str(error) or f"no answer within {CONNECT_S:.0f} s"
+            self._log.warning("pbx.connection_failed", error=problem, retry_s=round(pause_s, 1))
             await asyncio.sleep(pause_s)
             return False
         self._log.info("pbx.connected")
         await self._keep_alive()
-        self._log.info("pbx.disconnected")
+        self._log.info("pbx.disconnected", error=self._trouble or None)
         if self.clock.monotonic_ms() - begun_ms >= 1_000 * STEADY_S:
             return True
         await asyncio.sleep(delay_s)
@@ -108,17 +123,19 @@ class PbxLink:
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
-        sock = outgoing(self._local)
+        sock = outgoing(self._sip.towards_pbx)
         try:
             await loop.sock_connect(sock, (self._pbx.host, self._pbx.port))
         except BaseException:
             sock.close()
             raise
-        self._ended.clear()
-        _, self._connection = await loop.create_connection(
-            lambda: Connection(self, Framer(), self._pbx.listener), sock=sock
+        self._changed.clear()
+        await loop.create_connection(
+            lambda: Connection(self, self._pbx.listener, Plain(), self._secure), sock=sock
         )
-        self._flush()
+        await self._changed.wait()
+        if self._connection is None:
+            raise ConnectionError(self._trouble or "the PBX ended the connection at once")
 
     def _flush(self) -> None:
         self._forget_old()
@@ -129,10 +146,11 @@ class PbxLink:
 
     async def _keep_alive(self) -> None:
         """Until the connection ends, let nothing on the way forget it (RFC 5626 4.4.1)."""
-        while not self._ended.is_set():
+        while self._connection is not None:
+            self._changed.clear()
             try:
                 async with asyncio.timeout(KEEP_ALIVE_S):
-                    await self._ended.wait()
+                    await self._changed.wait()
             except TimeoutError:
                 self.send(KEEP_ALIVE)
 

@@ -11,14 +11,17 @@ from collections.abc import Mapping
 from functools import partial
 from ipaddress import IPv6Address, ip_address
 
+from agent.config import Sip
 from agent.edges.sip.connection import Connection
+from agent.edges.sip.framing import Plain
+from agent.edges.sip.secure import Contexts
 from agent.edges.sip.sockets import listening
+from agent.edges.sip.websocket import WebSocket
 from agent.endpoint import Endpoint
 from agent.service.site import Site
-from agent.transport import ConnectionLimits
 from runtime.clock import Clock
 from telephony.address import Flow
-from telephony.sip.stream import Framer
+from telephony.output import Reason, Rejected
 
 BACKLOG = 1_024
 SWEEP_S = 1.0
@@ -30,12 +33,14 @@ class StreamEdge:
     """The stream listeners of one site, by their number in the configuration."""
 
     def __init__(
-        self, site: Site, listen: Mapping[int, Endpoint], limits: ConnectionLimits, clock: Clock
+        self, site: Site, sip: Sip, listen: Mapping[int, Endpoint], contexts: Contexts | None, clock: Clock
     ) -> None:
         self.site = site
         self.clock = clock
-        self.limits = limits
+        self.limits = sip.connections
         self.lost = 0
+        self._sip = sip
+        self._contexts = contexts
         self._listen = listen
         self._servers: list[asyncio.Server] = []
         self._connections: dict[int, Connection] = {}
@@ -92,9 +97,19 @@ class StreamEdge:
         self._connections[flow.connection] = connection
         return flow
 
+    def opened(self, connection: Connection) -> None:
+        """What is meant for it finds it from now on."""
+        assert connection.flow is not None, "it was admitted"
+        self.site.opened(connection.flow)
+
+    def trouble(self, peer: Flow, why: str) -> None:
+        """Count it, and say why."""
+        self.site.tell(Rejected(Reason.CONNECTION, why, peer))
+
     def ended(self, connection: Connection) -> None:
         """Its place is free again."""
         assert connection.flow is not None, "it was admitted"
+        self.site.closed(connection.flow)
         del self._connections[connection.flow.connection]
         source = source_of(connection.flow.host)
         self._sources[source] -= 1
@@ -102,7 +117,14 @@ class StreamEdge:
             del self._sources[source]
 
     def _connection(self, listener: int) -> Connection:
-        return Connection(self, Framer(), listener)
+        endpoint, secure = self._listen[listener], None
+        if endpoint.transport in ("tls", "wss"):
+            assert self._contexts is not None, "the configuration was checked"
+            towards_pbx = endpoint == self._sip.towards_pbx
+            secure = partial(self._contexts.server, towards_pbx=towards_pbx)
+        in_frames = endpoint.transport in ("ws", "wss")
+        framing = WebSocket(self._sip.origins) if in_frames else Plain()
+        return Connection(self, listener, framing, secure)
 
 
 def source_of(host: str) -> str:
