@@ -40,12 +40,26 @@ class Framing(Protocol):
         """What it has to send before the end."""
 
 
-class Plain(Framer):
+class Plain:
     """Messages one after the other, as over TCP and TLS."""
 
-    __slots__ = ()
     opened = True
     ended = False
+
+    def __init__(self) -> None:
+        self._framer = Framer()
+        self.feed = self._framer.feed
+        self.take = self._framer.take
+
+    @property
+    def broken(self) -> Broken | None:
+        """Why nothing more can be read."""
+        return self._framer.broken
+
+    @property
+    def mid_message(self) -> bool:
+        """Whether a message has begun and is not whole."""
+        return self._framer.mid_message
 
     def wrap(self, message: bytes) -> bytes:
         """The message as it is."""
