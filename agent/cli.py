@@ -96,14 +96,15 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     Example: pbx-agent run --config /etc/pbx-agent/agent.yaml
     """
-    loaded = load_or_fail(config, AgentConfig)
+    loaded = load_or_fail(config, AgentConfig, files=True)
     for entry in loaded.pbxs:
         try:
             enrolment.load(loaded.data / entry.name)
         except enrolment.NotEnrolledError as error:
             fail(Exit.USAGE, str(error))
     logs.configure()
-    daemon.run(Main(loaded).run)
+    main = Main(loaded)
+    daemon.run(main.run, reload=main.reload)
 
 
 @app.command()
@@ -125,7 +126,7 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonFlag = Fals
 
     Example: pbx-agent check-config --config ./agent.yaml
     """
-    loaded = load_or_fail(config, AgentConfig)
+    loaded = load_or_fail(config, AgentConfig, files=True)
     if as_json:
         print_json({"ok": True, "pbxs": [entry.name for entry in loaded.pbxs]})
         return

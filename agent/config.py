@@ -6,7 +6,9 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from agent.endpoint import Address, Endpoint
+from agent.transport import ConnectionLimits, TlsFiles
 from runtime.config import ConfigModel, ConfigPath, FieldError
+from telephony.address import Flow
 
 MAX_PBXS = 100
 MAX_OBJECT_ROWS = 10_000
@@ -24,6 +26,7 @@ def _some(items: tuple[T, ...]) -> tuple[T, ...]:
 
 
 PbxName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/]{1,255}$")]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
@@ -34,30 +37,51 @@ class Sip(ConfigModel):
     listen: Annotated[tuple[Endpoint, ...], AfterValidator(_some), Field(max_length=MAX_LISTENERS)]
     advertise: Address | None = None
     pbx: Endpoint
+    connections: ConnectionLimits = ConnectionLimits()
+    tls: TlsFiles | None = None
+    origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = ()
 
     @model_validator(mode="after")
     def _reachable(self) -> "Sip":
-        families = {endpoint.address.ip.version for endpoint in self.listen if endpoint.address.ip}
-        pbx = self.pbx.address.ip
-        if pbx is not None and pbx.version not in families:
-            message = (
-                f"found no IPv{pbx.version} address, and the PBX is at {self.pbx}; add one to reach it from"
-            )
-            raise FieldError(message, "listen")
-        if self.advertise is None and self.towards_pbx.address.ip in WILDCARDS:
+        if self.pbx.transport not in ("udp", "tcp", "tls"):
+            raise FieldError(f"found {self.pbx}; a PBX is spoken to by udp, tcp or tls", "pbx")
+        if self._towards_pbx() is None:
+            wanted = f"{self.pbx.transport}: listener with an IPv{self.pbx.version} address"
+            raise FieldError(f"found no {wanted}, and the PBX is at {self.pbx}; add one", "listen")
+        wild = [endpoint for endpoint in self.listen if endpoint.address.ip in WILDCARDS]
+        if wild and self.advertise is None:
             raise ValueError("advertise is missing; write the ADDRESS:PORT where the PBX finds this agent")
+        for endpoint in wild:
+            if self.advertise and self.advertise.ip and self.advertise.ip.version != endpoint.version:
+                trouble = f"found {endpoint}, and advertise is no IPv{endpoint.version} address"
+                at = self.listen.index(endpoint)
+                raise FieldError(f"{trouble}; write the address that phones use", "listen", at)
+        secured = [n for n, endpoint in enumerate(self.listen) if endpoint.transport in ("tls", "wss")]
+        if secured and self.tls is None:
+            trouble = f"found {self.listen[secured[0]]} and no tls: beside it"
+            raise FieldError(f"{trouble}; name a certificate and its key there", "listen", secured[0])
+        if self.tls and self.pbx.transport != "tls" and (self.tls.pbx_ca or self.tls.pbx_name):
+            raise FieldError(f"found pbx_ca or pbx_name, and the PBX is at {self.pbx}, without TLS", "tls")
         if self.pbx in self.listen:
             raise FieldError(f"found {self.pbx}, an address of the agent itself; write the PBX's", "pbx")
         return self
 
     @property
     def towards_pbx(self) -> Endpoint:
-        """The first listener of the PBX's address family: the socket that speaks to it."""
-        pbx = self.pbx.address.ip
-        assert pbx is not None
-        return next(
-            e for e in self.listen if e.address.ip is not None and e.address.ip.version == pbx.version
-        )
+        """The first listener of the PBX's transport and address family: it speaks to the PBX."""
+        endpoint = self._towards_pbx()
+        assert endpoint is not None, "it was checked"
+        return endpoint
+
+    def _towards_pbx(self) -> Endpoint | None:
+        way = (self.pbx.transport, self.pbx.version)
+        return next((each for each in self.listen if (each.transport, each.version) == way), None)
+
+    @property
+    def pbx_flow(self) -> Flow:
+        """The way to the PBX."""
+        address = self.pbx.address
+        return Flow(self.listen.index(self.towards_pbx), address.host, address.port)
 
     def advertised(self, endpoint: Endpoint) -> Address:
         """What stands in Via, Path and Record-Route of messages that leave by this listener."""
@@ -114,14 +138,15 @@ class AgentConfig(ConfigModel):
     @model_validator(mode="after")
     def _each_once(self) -> "AgentConfig":
         names: set[str] = set()
-        listeners: set[Endpoint] = set()
+        listeners: set[tuple[bool, Address]] = set()
         for index, pbx in enumerate(self.pbxs):
             if pbx.name in names:
                 raise FieldError(f'"{pbx.name}" is the name of another entry too', "pbxs", index, "name")
             names.add(pbx.name)
             for number, endpoint in enumerate(pbx.sip.listen):
-                if endpoint in listeners:
+                socket = (endpoint.transport == "udp", endpoint.address)
+                if socket in listeners:
                     message = f'"{endpoint}" is listened on twice; one socket serves one PBX'
                     raise FieldError(message, "pbxs", index, "sip", "listen", number)
-                listeners.add(endpoint)
+                listeners.add(socket)
         return self

@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss")
+
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63})*"
 )
@@ -51,7 +53,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A transport and an IP address, written `udp:192.0.2.10:5060`; the agent speaks UDP so far."""
+    """A transport and an IP address, written `udp:192.0.2.10:5060` or `tls:[2001:db8::1]:5061`."""
 
     transport: str
     address: Address
@@ -60,14 +62,19 @@ class Endpoint:
     def parse(cls, text: str) -> "Endpoint":
         """The endpoint in `text`; ValueError says what would be right."""
         transport, colon, rest = text.partition(":")
-        if not colon or transport not in ("udp", "tcp", "tls"):
-            raise ValueError(f'found "{text}"; write udp:ADDRESS:PORT, for example "udp:0.0.0.0:5060"')
-        if transport != "udp":
-            raise ValueError(f'found "{text}"; {transport}: is not yet in this version, write udp:')
+        if not colon or transport not in TRANSPORTS:
+            known = ", ".join(TRANSPORTS)
+            raise ValueError(f'found "{text}"; write TRANSPORT:ADDRESS:PORT with one of {known}')
         address = Address.parse(rest)
         if address.ip is None:
             raise ValueError(f'found "{text}"; write an IP address instead of the name {address.host!r}')
-        return cls(transport, address)
+        return cls(transport, Address(str(address.ip), address.port))  # as the sockets spell it
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+        assert self.address.ip is not None, "parse has seen to it"
+        return self.address.ip.version
 
     def __str__(self) -> str:
         return f"{self.transport}:{self.address}"

@@ -8,7 +8,7 @@ from agent.config import AgentConfig
 from agent.edges.local_api import LocalApi
 from agent.edges.local_client import SOCKET_NAME
 from agent.edges.master import MasterClient
-from agent.edges.sip.udp import UdpEdge
+from agent.edges.sip.edge import SipEdge
 from agent.service.link import Link
 from agent.service.opening import OpenPbx, open_pbx
 from agent.store.enrolment import Enrolment
@@ -30,6 +30,7 @@ class Main:
         self.pbxs: dict[str, OpenPbx] = {}
         self.addresses: dict[str, list[str]] = {}
         self.ready = asyncio.Event()
+        self._edges: list[SipEdge] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`: a stop keeps the share, only a bye has given it back before."""
@@ -43,14 +44,22 @@ class Main:
                 api = LocalApi(self.pbxs, self.clock, stop).app()
                 tasks.create_task(serve(api, local, stop=stop, on_started=self._ready), name="local api")
                 talks = [tasks.create_task(self._talk(pbx), name=name) for name, pbx in self.pbxs.items()]
-                edges = [self._listen(pbx) for pbx in self.pbxs.values()]
+                for pbx in self.pbxs.values():
+                    self._edges.append(await self._listen(pbx))
+                cares = [tasks.create_task(edge.run(), name="sip edge") for edge in self._edges]
                 await stop.wait()
-                for edge in edges:
+                for edge in self._edges:
                     edge.close()
-                for talk in talks:
-                    talk.cancel()
+                for task in talks + cares:
+                    task.cancel()
                 for pbx in self.pbxs.values():
                     await pbx.end()
+
+    def reload(self) -> None:
+        """SIGHUP: read the certificates again; the configuration is read at start only."""
+        loaded = [edge.reload() for edge in self._edges]
+        if not any(loaded):
+            log.warning("reload.ignored", hint="there are no certificates; agent.yaml is read at start only")
 
     async def _open(self, stack: AsyncExitStack) -> None:
         def link(enrolment: Enrolment, key: SigningKey, pins: Sequence[str]) -> Link:
@@ -63,9 +72,9 @@ class Main:
             stack.push_async_callback(pbx.journal.close)
             self.pbxs[entry.name] = pbx
 
-    def _listen(self, pbx: OpenPbx) -> UdpEdge:
-        edge = UdpEdge(pbx.site, pbx.entry.sip.listen, self.clock)
-        self.addresses[pbx.entry.name] = edge.open()
+    async def _listen(self, pbx: OpenPbx) -> SipEdge:
+        edge = SipEdge(pbx.site, pbx.entry, self.clock)
+        self.addresses[pbx.entry.name] = await edge.open()
         pbx.site.serve(edge.send, pbx.conversation.speak, pbx.conversation.mention)
         return edge
 

@@ -51,10 +51,10 @@ def fail(code: Exit, message: str) -> NoReturn:
     raise typer.Exit(code)
 
 
-def load_or_fail(path: Path, model: type[M]) -> M:
-    """The configuration; or all its errors on stderr and exit code 2."""
+def load_or_fail(path: Path, model: type[M], *, files: bool = False) -> M:
+    """The configuration; or all its errors on stderr and exit code 2, with `files` of named files too."""
     try:
-        return load(path, model)
+        return load(path, model, files=files)
     except ConfigErrors as errors:
         fail(Exit.USAGE, errors.report("nothing was started"))
 

@@ -85,8 +85,13 @@ class ConfigErrors(Exception):  # noqa: N818 - one exception, many errors
         return f"{self}\n{count} error{'s' if count != 1 else ''}; {outcome}"
 
 
-def load(path: Path, model: type[M]) -> M:
-    """Read the file; ConfigErrors also when it cannot be read."""
+def checks_files(info: ValidationInfo) -> bool:
+    """Whether a validator looks into the files that are named too: a command that needs them not, may not."""
+    return bool((info.context or {}).get("files"))
+
+
+def load(path: Path, model: type[M], *, files: bool = False) -> M:
+    """Read the file; ConfigErrors also when it cannot be read, with `files` also of files that it names."""
     try:
         text = path.read_bytes().decode()
     except OSError as error:
@@ -95,17 +100,17 @@ def load(path: Path, model: type[M]) -> M:
         before = error.object[: error.start]
         line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
         raise ConfigErrors([_of_file(str(path), line, column, "not UTF-8; save it as UTF-8")]) from error
-    return parse(text, str(path), model)
+    return parse(text, str(path), model, files=files)
 
 
-def parse(text: str, file: str, model: type[M]) -> M:
+def parse(text: str, file: str, model: type[M], *, files: bool = False) -> M:
     """The model that the text describes; `file` names it in errors and is what relative paths count from."""
     try:
         root, problems = read(text)
     except UnreadableError as error:
         raise ConfigErrors([_of_file(file, error.line, error.column, error.message)]) from error
     try:
-        result = model.model_validate(root.value, context={"directory": Path(file).parent})
+        result = model.model_validate(root.value, context={"directory": Path(file).parent, "files": files})
     except ValidationError as error:
         problems += _problems(root, error.errors(include_url=False), problems, model)
     else:

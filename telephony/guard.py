@@ -14,11 +14,11 @@ from telephony.output import Output, Reason, Rejected, Send
 from telephony.registration import REGISTER, Registrations
 from telephony.router import Router
 from telephony.settings import Settings
-from telephony.sip.message import scan
+from telephony.sip.message import scan, scan_head
+from telephony.sip.stream import KEEP_ALIVE, Broken
 from telephony.token import Branches, Tokens
 from telephony.verdict import Decision, Verdict
 
-KEEP_ALIVE: Final = b"\r\n\r\n"
 PONG: Final = b"\r\n"
 
 
@@ -28,8 +28,9 @@ class Guard:
     def __init__(
         self, settings: Settings, directory: Directory, verdict: Verdict, tokens: Tokens, branch_secret: bytes
     ) -> None:
-        self._is_pbx = settings.is_pbx
+        self.is_pbx = settings.is_pbx
         hop = Hop(settings, tokens, Branches(branch_secret))
+        self._hop = hop
         self._router = Router(settings, directory, verdict, tokens, hop)
         self._registrations = Registrations(settings, directory, verdict, hop)
 
@@ -44,7 +45,7 @@ class Guard:
         message = scan(data)
         if message is None:
             outputs.append(Rejected(Reason.MALFORMED, "not a complete SIP message", flow))
-        elif self._is_pbx(flow):
+        elif self.is_pbx(flow):
             if message.is_request:
                 outputs += self._router.request(message, flow)
             elif message.cseq_method == REGISTER:
@@ -57,6 +58,14 @@ class Guard:
             outputs += self._router.request(message, flow)
         else:
             outputs += self._router.response(message, flow)
+        return outputs
+
+    def broken(self, broken: Broken, flow: Flow) -> list[Output]:
+        """What to say when a stream cannot be read on: 400 where a request asked for it (RFC 3261 18.3)."""
+        outputs: list[Output] = [Rejected(Reason.MALFORMED, broken.why, flow)]
+        message = scan_head(broken.head)
+        if message is not None and self._hop.answerable(message):
+            outputs.append(Send(flow, self._hop.answer(message, flow, 400, broken.why)))
         return outputs
 
     def opened(self, flow: Flow) -> None:

@@ -13,6 +13,7 @@ from telephony.sip.message import Message
 from telephony.token import Branches, Tokens
 from telephony.verdict import Refused
 
+_NEEDED: Final = (sip.FROM, sip.TO, sip.CALL_ID, sip.CSEQ)
 DEFAULT_MAX_FORWARDS: Final = 70
 DEFAULT_PORTS: Final = {"udp": b":5060", "tcp": b":5060", "tls": b":5061", "ws": b":80", "wss": b":443"}
 _SIP_URI: Final = re.compile(rb"[Ss][Ii][Pp][Ss]?:(?:([^@]*)@)?([^;?]*).*+", re.DOTALL)
@@ -123,6 +124,11 @@ class Hop:
     def answer(self, request: Message, flow: Flow, status: int, reason: str, *headers: str) -> bytes:
         """An answer of our own; the same request always gets the same bytes."""
         return build_answer(request, flow, status, reason, self._branches.to_tag(request), headers)
+
+    def answerable(self, request: Message) -> bool:
+        """Whether it holds what an answer needs (RFC 3261 8.2.6); an ACK is never answered."""
+        answered = request.is_request and request.method != b"ACK"
+        return answered and request.via is not None and all(name in request for name in _NEEDED)
 
     def refusal(self, request: Message, flow: Flow, refused: Refused) -> bytes:
         """The answer that refuses: status, sentence, Warning with code and sentence, Retry-After if any."""

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     OVERLOADED = "overloaded"
     REFUSED = "refused"
     TIMED_OUT = "timed_out"
+    CONNECTION = "connection"
 
 
 class Send:

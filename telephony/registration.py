@@ -272,11 +272,10 @@ class Registrations:
         return outputs
 
     def _malformed(self, request: Message, flow: Flow, problems: list[Problem]) -> list[Output]:
-        """400 when the request holds what an answer needs, else nothing (RFC 3261 8.2.6)."""
+        """400 when the request can be answered, else nothing."""
         detail = "; ".join(f"{problem.where}: {problem.what}" for problem in problems) or "to: names nobody"
         outputs: list[Output] = [Rejected(Reason.MALFORMED, detail, flow)]
-        needed = (sip.FROM, sip.TO, sip.CALL_ID, sip.CSEQ)
-        if request.via is not None and all(name in request for name in needed):
+        if self._hop.answerable(request):
             outputs.append(Send(flow, self._hop.answer(request, flow, 400, "Bad Request")))
         return outputs
 

@@ -22,7 +22,7 @@ from licensing.record import ShareRecord
 from licensing.seat import Seats
 from runtime.clock import Clock
 from runtime.signing import SigningKey
-from telephony.address import Flow, Identity
+from telephony.address import Identity
 from telephony.binding import Registration
 from telephony.directory import Directory, Row, Unknown
 from telephony.guard import Guard
@@ -152,9 +152,8 @@ def _doubt_until_ms(stored: Stored, now_ms: int) -> int | None:
 
 
 def _guard(entry: PbxEntry, verdict: SeatVerdict, secret: bytes) -> Guard:
-    towards_pbx, address = entry.sip.towards_pbx, entry.sip.pbx.address
     settings = Settings(
-        pbx=Flow(entry.sip.listen.index(towards_pbx), address.host, address.port),
+        pbx=entry.sip.pbx_flow,
         listeners=tuple(
             Listener(endpoint.transport, str(entry.sip.advertised(endpoint))) for endpoint in entry.sip.listen
         ),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from agent.service.alarms import Alarms
+from agent.service.carriers import Carriers
 from agent.service.chronicle import Chronicle
 from agent.service.seats import SeatVerdict
 from agent.store.journal import Journal
@@ -22,6 +23,7 @@ from telephony.address import Flow
 from telephony.binding import Registration
 from telephony.guard import Guard
 from telephony.output import Output, Record, Rejected, Send
+from telephony.sip.stream import Broken
 
 Sender = Callable[[Flow, bytes], None]
 
@@ -61,6 +63,7 @@ class Site:
         self._speak: Callable[[], None] = _nobody
         self._mention: Callable[[], None] = _nobody
         self._behind = 0
+        self._carriers = Carriers()
         self._doubted: tuple[str, ...] = ()
         self._doubted_until_ms = 0
         self._pages: dict[str, str] = {}
@@ -90,12 +93,37 @@ class Site:
             self._timer.cancel()
             self._timer = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether nothing can be taken in now: a connection waits, a datagram is lost and repeated."""
+        return self._journal.full
+
     def receive(self, data: bytes, flow: Flow, now_ms: int) -> None:
-        """One datagram; call `settle` after the last one of a turn."""
+        """One datagram or message of a stream; call `settle` after the last one of a turn."""
         if self._journal.full:
             self.rejections["store_busy"] += 1  # the sender repeats it
             return
         self._carry_out_noted(self.guard.receive(data, flow, now_ms), now_ms)
+
+    def opened(self, flow: Flow) -> None:
+        """A connection can be reached from now on."""
+        self.guard.opened(flow)
+
+    def closed(self, flow: Flow) -> None:
+        """A connection can be reached no more."""
+        self.guard.closed(flow)
+
+    def expects(self, flow: Flow) -> bool:
+        """Whether more may come by this connection, however long it is silent: from a phone, or the PBX."""
+        return flow in self._carriers or self.guard.is_pbx(flow)
+
+    def broken(self, broken: Broken, flow: Flow, now_ms: int) -> None:
+        """A stream that cannot be read on; what there is to answer is sent."""
+        self._carry_out_noted(self.guard.broken(broken, flow), now_ms)
+
+    def tell(self, rejected: Rejected) -> None:
+        """A connection that was refused or cut: counted, and logged unless there are very many."""
+        self._carry_out([rejected], self._clock.monotonic_ms())
 
     def settle(self, now_ms: int) -> None:
         """End the waits that are over, tell history, and ask the master when there is need."""
@@ -157,6 +185,7 @@ class Site:
             self._carry_out(outputs, self._clock.monotonic_ms())
 
     def _store(self, record: Record, now_ms: int) -> asyncio.Future[None]:
+        self._carriers.note(record)
         registration = Registration(record.aor, record.name, record.kind, record.bindings)
         return self._journal.replace(registration, now_ms, self._clock.wall_ms())
 

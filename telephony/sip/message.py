@@ -216,6 +216,12 @@ def scan(data: bytes) -> Message | None:
 
     What follows a body of Content-Length bytes is cut off (RFC 3261 18.3): it must not pass as a message.
     """
+    message = scan_head(data)
+    return message if message is not None and message.cut_body() else None
+
+
+def scan_head(data: bytes) -> Message | None:
+    """Read a message whatever its Content-Length says, for an answer to a broken one."""
     if data[:1] == b"\r":
         data = data.lstrip(b"\r\n")
     head, end, body = data.partition(b"\r\n\r\n")
@@ -229,7 +235,7 @@ def scan(data: bytes) -> Message | None:
     message = Message(start, head, ends, lines, body)
     if not message.sound:  # perhaps it is only folded
         message = Message(start, head, ends, _UNFOLDED_END.split(head), body)
-    return message if message.cut_body() else None
+    return message
 
 
 def _read_start_line(line: bytes) -> StartLine | None:

@@ -16,16 +16,52 @@ import httpx
 
 from demo.phone import Phone
 from tests.acceptance.peers.baresip import Baresip
-from tests.acceptance.peers.kamailio import Registrar
-from tests.acceptance.peers.network import Network
+from tests.acceptance.peers.kamailio import Registrar, Secured
+from tests.acceptance.peers.network import Network, written
 from tests.acceptance.peers.processes import Command, own_command
 from tests.acceptance.peers.sipp import Sipp
 from tests.acceptance.peers.waiting import until
+from tests.authority import Authority
 
 SIP = 5060
 AGENTS = 8443
+PORTS = {"udp": SIP, "tcp": SIP, "tls": 5061, "ws": 5080, "wss": 5443}
 INSTALLATION = "acme"
 NO_LINGER = {"user": 0}
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How SIP travels at a site: `udp`, `tcp`, `tls`, `ws`, `wss`, each with a 6 at its end for IPv6.
+
+    The agent listens for `phones` and speaks to the PBX by `pbx`, one of them. `authority` makes what
+    agent and PBX show; with `phones_ca` every phone shows a certificate of that one.
+    """
+
+    phones: tuple[str, ...] = ("udp",)
+    pbx: str = "udp"
+    authority: Authority | None = None
+    phones_ca: Authority | None = None
+
+    def pbx_tls(self, host: str) -> Secured | None:
+        """The TLS of the PBX, which asks for the agent's certificate."""
+        if self.authority is None:
+            return None
+        return Secured(self.authority.issue(host), self.authority.certificate)
+
+    def sip(self, doors: Mapping[str, tuple[str, int]], pbx: str) -> dict[str, Any]:
+        """The `sip` of agent.yaml."""
+        listen = [f"{way.rstrip('6')}:{written(host)}:{port}" for way, (host, port) in doors.items()]
+        transport = self.pbx.rstrip("6")
+        sip: dict[str, Any] = {"listen": listen, "pbx": f"{transport}:{written(pbx)}:{PORTS[transport]}"}
+        if self.authority is not None:
+            files = self.authority.issue(*dict.fromkeys(host for host, _ in doors.values()))
+            sip["tls"] = {"certificate": str(files.certificate), "key": str(files.key)}
+            if self.phones_ca is not None:
+                sip["tls"]["phones_ca"] = str(self.phones_ca.certificate)
+            if transport == "tls":
+                sip["tls"]["pbx_ca"] = str(self.authority.certificate)
+        return sip
 
 
 @dataclass(frozen=True)
@@ -37,16 +73,24 @@ class Site:
     registrar: Registrar
     agent: Command
     network: Network
+    doors: Mapping[str, tuple[str, int]]
+    ways: Ways
 
     @property
     def domain(self) -> str:
         """The host part of the site's AORs."""
-        return self.registrar.host
+        return written(self.registrar.host)
 
-    def phone(self, user: str, **options: Any) -> Baresip:
-        """A baresip phone of this site, started."""
-        host, port = self.guard
-        return self.network.start(Baresip(self.network, user, self.domain, proxy=f"{host}:{port}", **options))
+    def phone(self, user: str, way: str = "udp", **options: Any) -> Baresip:
+        """A baresip phone of this site, started; it comes by one of the site's ways."""
+        host, port = self.doors[way]
+        if way.endswith("6"):
+            options.setdefault("host", self.network.address6())
+        if way.startswith("tls") and self.ways.authority is not None:
+            options.setdefault("tls", f"sip_cafile {self.ways.authority.certificate}\n")
+        proxy, transport = f"{written(host)}:{port}", way.rstrip("6")
+        phone = Baresip(self.network, user, self.domain, proxy=proxy, transport=transport, **options)
+        return self.network.start(phone)
 
     def phones(self, users: list[str], **options: Any) -> Sipp:
         """Many phones of this site (SIPp), started."""
@@ -168,27 +212,39 @@ class House:
         inventory.write_text(json.dumps({"licences": rows}))
         run("licence-master", "install", str(inventory), "--config", str(self.config), *flags)
 
-    def site(self, name: str, *, start: bool = True, digest: bool = True, **sip: Any) -> Site:
+    def site(
+        self, name: str, *, start: bool = True, digest: bool = True, ways: Ways | None = None, **entry: Any
+    ) -> Site:
         """Start a Kamailio, let an agent join for this PBX, and start it in front.
 
-        With `digest=False` the PBX trusts by IP and challenges nobody; `sip` are more keys of the entry.
+        With `digest=False` the PBX trusts by IP and challenges nobody; `ways` are other transports than UDP
+        over IPv4, `entry` more keys of agent.yaml.
         """
-        folder = self.network.folder / f"pbx-{name}"
-        address = (self.network.address(), SIP)
-        registrar = self.network.start(Registrar(folder, self.network, address, digest=digest))
-        guard = self.network.address()
+        ways = ways or Ways()
+        folder, guard = self.network.folder / f"pbx-{name}", self.network.address()
+        doors = {each: (self._address(each, guard), PORTS[each.rstrip("6")]) for each in ways.phones}
+        host = self._address(ways.pbx, None)
+        tls = ways.pbx_tls(host)
+        registrar = self.network.start(Registrar(folder, self.network, (host, SIP), digest=digest, tls=tls))
         config = self.network.folder / f"agent-{name}" / "agent.yaml"
         config.parent.mkdir()
-        config.write_text(json.dumps(agent_configuration(name, guard, registrar.host, **sip)))
+        sip = ways.sip(doors, host)
+        config.write_text(json.dumps(agent_configuration(name, guard, host, **{"sip": sip, **entry})))
         self.join(name, config)
         words = [own_command("pbx-agent"), "run", "--config", str(config)]
         agent = Command(self.network, f"agent-{name}", words, ready="agent.ready")
-        site = Site(name, (guard, SIP), registrar, agent, self.network)
+        site = Site(name, (guard, SIP), registrar, agent, self.network, doors, ways)
         self.sites[name] = site
         if start:
             self.network.start(agent)
             until(lambda: self.row("shares", name) or self.state(name) == "in_sync", what=f"{name} in sync")
         return site
+
+    def _address(self, way: str, version4: str | None) -> str:
+        """An address for this way, of IPv6 when its name ends so."""
+        if way.endswith("6"):
+            return self.network.address6()
+        return version4 or self.network.address()
 
     def join(self, name: str, config: Any) -> None:
         """Invite and join, by the two commands an administrator types."""
@@ -274,16 +330,12 @@ class House:
             assert row["used"] <= row["lent"] <= row["usable"], row
 
 
-def agent_configuration(name: str, guard: str, pbx: str, **sip: Any) -> dict[str, Any]:
-    """The agent.yaml of a site; every AOR is a user, except 11, a group."""
+def agent_configuration(name: str, guard: str, pbx: str, **entry: Any) -> dict[str, Any]:
+    """The agent.yaml of a site, over UDP where `entry` says nothing else; 11 is a group, all others users."""
     objects = [{"kind": "group", "aor": ["11"]}, {"kind": "user", "aor": ["*"]}]
-    entry = {
-        "name": name,
-        "software": 13,
-        "sip": {"listen": [f"udp:{guard}:{SIP}"], "advertise": f"{guard}:{SIP}", "pbx": f"udp:{pbx}:{SIP}"},
-        "objects": objects,
-    }
-    return {"data": "data", "pbxs": [{**entry, **sip}]}
+    sip = {"listen": [f"udp:{guard}:{SIP}"], "pbx": f"udp:{pbx}:{SIP}"}
+    made = {"name": name, "software": 13, "sip": sip, "objects": objects}
+    return {"data": "data", "pbxs": [{**made, **entry}]}
 
 
 def ask(uds: Path, path: str) -> Any:

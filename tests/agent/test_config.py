@@ -50,15 +50,19 @@ def test_defaults_and_relative_paths() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ('["udp:0.0.0.0:5060"]', '["tcp:0.0.0.0:5060"]', "6:16: pbxs[0].sip.listen[0]: "
-         'found "tcp:0.0.0.0:5060"; tcp: is not yet in this version, write udp:'),
-        ('["udp:0.0.0.0:5060"]', '["tls:0.0.0.0:5061"]', "tls: is not yet in this version"),
+        ('["udp:0.0.0.0:5060"]', '["sctp:0.0.0.0:5060"]', "6:16: pbxs[0].sip.listen[0]: "
+         'found "sctp:0.0.0.0:5060"; write TRANSPORT:ADDRESS:PORT with one of udp, tcp'),
+        ('["udp:0.0.0.0:5060"]', '["tcp:0.0.0.0:5060"]', "6:15: pbxs[0].sip.listen: "
+         "found no udp: listener with an IPv4 address, and the PBX is at udp:192.0.2.20:5060; add one"),
+        ('"udp:192.0.2.20:5060"', '"tcp:192.0.2.20:5060"', "found no tcp: listener with an IPv4 address"),
+        ('["udp:0.0.0.0:5060"]', '["udp:0.0.0.0:5060", "udp:[::]:5060"]', "6:36: pbxs[0].sip.listen[1]: "
+         "found udp:[::]:5060, and advertise is no IPv6 address; write the address that phones use"),
         ('["udp:0.0.0.0:5060"]', "[5060]", 'expected text, found the number 5060; write "5060"'),
-        ('["udp:0.0.0.0:5060"]', '["0.0.0.0:5060"]', "write udp:ADDRESS:PORT"),
+        ('["udp:0.0.0.0:5060"]', '["0.0.0.0:5060"]', "write TRANSPORT:ADDRESS:PORT"),
         ('["udp:0.0.0.0:5060"]', '["udp:0.0.0.0:65536"]', "write HOST:PORT"),
         ('["udp:0.0.0.0:5060"]', '["udp:2001:db8::1:5060"]', "write an IPv6 address in brackets"),
         ('["udp:0.0.0.0:5060"]', '["udp:[192.0.2.1]:5060"]', "only an IPv6 address stands in brackets"),
-        ('["udp:0.0.0.0:5060"]', '["udp:[::]:5060"]', "found no IPv4 address, and the PBX is at"),
+        ('["udp:0.0.0.0:5060"]', '["udp:[::]:5060"]', "found no udp: listener with an IPv4 address"),
         ('["udp:0.0.0.0:5060"]', '["udp:0.0.0.0:5060", "udp:0.0.0.0:5060"]', "is listened on twice"),
         ('["udp:0.0.0.0:5060"]', "[]", "found an empty list"),
         ('"udp:192.0.2.20:5060"', '"udp:pbx.example:5060"', "write an IP address instead of the name"),

@@ -7,7 +7,7 @@ turn. No log line, no task and no lock.
 import asyncio
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from agent.edges.sip.datagrams import Datagrams, address_of
 from agent.endpoint import Endpoint
@@ -22,36 +22,36 @@ ICMP_ANSWERS = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
 class UdpEdge:
-    """The sockets of one site; the listener number of a flow is the index of its socket."""
+    """The UDP sockets of one site, by the number of their listener in the configuration."""
 
-    def __init__(self, site: Site, listen: Sequence[Endpoint], clock: Clock) -> None:
+    def __init__(self, site: Site, listen: Mapping[int, Endpoint], clock: Clock) -> None:
         self._site = site
         self._listen = listen
         self._clock = clock
-        self._sockets: list[_Socket] = []
+        self._sockets: dict[int, _Socket] = {}
         self._in_turn = False
 
     @property
     def lost(self) -> int:
         """Datagrams that could not be sent."""
-        return sum(sock.lost for sock in self._sockets)
+        return sum(sock.lost for sock in self._sockets.values())
 
     def open(self) -> list[str]:
         """Bind every listener and read from now on; the bound addresses. OSError when one is taken."""
         try:
-            for index, endpoint in enumerate(self._listen):
-                self._sockets.append(_Socket(index, _bound(endpoint)))
+            for index, endpoint in self._listen.items():
+                self._sockets[index] = _Socket(index, _bound(endpoint))
         except OSError:
             self.close()
             raise
         loop = asyncio.get_running_loop()
-        for sock in self._sockets:
+        for sock in self._sockets.values():
             loop.add_reader(sock.number, self._turn, sock)
-        return [f"udp:{_written(sock.socket.getsockname())}" for sock in self._sockets]
+        return [f"udp:{_written(sock.socket.getsockname())}" for sock in self._sockets.values()]
 
     def close(self) -> None:
         """Read and send no more."""
-        for sock in self._sockets:
+        for sock in self._sockets.values():
             sock.close()
 
     def send(self, flow: Flow, data: bytes) -> None:
@@ -75,7 +75,7 @@ class UdpEdge:
         finally:
             self._site.settle(now_ms)
             self._in_turn = False
-        for each in self._sockets:
+        for each in self._sockets.values():
             each.flush()
 
 

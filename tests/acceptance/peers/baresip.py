@@ -11,7 +11,7 @@ import threading
 import wave
 from dataclasses import dataclass
 
-from tests.acceptance.peers.network import Network, program
+from tests.acceptance.peers.network import Network, program, written
 from tests.acceptance.peers.processes import Program
 from tests.acceptance.peers.waiting import until
 
@@ -47,7 +47,8 @@ class Event:
 class Baresip(Program):
     """A phone with an address of its own; ready when it takes commands, registered after `register`.
 
-    `domain` is the host of its AOR, `proxy` the address that every request goes to first (the guard).
+    `domain` is the host of its AOR, `proxy` the address that every request goes to first (the guard), `tls`
+    lines of its configuration that name certificates.
     """
 
     def __init__(
@@ -61,26 +62,29 @@ class Baresip(Program):
         expires_s: int = 60,
         answers: bool = True,
         host: str | None = None,
+        transport: str = "udp",
+        tls: str = "",
     ) -> None:
         """Describe the phone; without `password` it is `pw<user>`, with `answers` it picks up by itself."""
         self.host = host or network.address()
+        self._tls = tls
         self.aor = f"sip:{user}@{domain}"
         self._network = network
-        route = f';outbound="sip:{proxy};lr;transport=udp"' if proxy else ""
+        route = f';outbound="sip:{proxy};lr;transport={transport}"' if proxy else ""
         self._account = (
-            f"<{self.aor};transport=udp>;auth_user={user};auth_pass={password or 'pw' + user}"
+            f"<{self.aor};transport={transport}>;auth_user={user};auth_pass={password or 'pw' + user}"
             f";regint={expires_s};answermode={'auto' if answers else 'manual'};audio_codecs=PCMU{route}"
         )
         self._events: list[Event] = []
         self._answers: list[str] = []
-        folder = network.folder / f"phone-{user}-{self.host}"
+        folder = network.folder / f"phone-{user}-{self.host}".replace(":", "-")
         super().__init__("baresip", [program("baresip"), "-f", str(folder), "-v"], folder, network)
 
     def start(self) -> None:
         """Write the configuration, start, and open the control connection."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        values = {"host": self.host, "port": 5060, "control": CONTROL_PORT, "folder": self.folder}
-        (self.folder / "config").write_text(CONFIGURATION.format(**values))
+        values = {"host": written(self.host), "control": CONTROL_PORT, "folder": self.folder}
+        (self.folder / "config").write_text(CONFIGURATION.format(port=5060, **values) + self._tls)
         (self.folder / "accounts").touch()
         (self.folder / "contacts").touch()
         self._write_sound()

@@ -8,12 +8,14 @@ import http.client
 import json
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.peers.network import Ground, program
+from tests.acceptance.peers.network import Ground, program, written
 from tests.acceptance.peers.processes import Program
 from tests.acceptance.peers.waiting import until
+from tests.authority import Files
 
 MODULES = "/usr/lib/x86_64-linux-gnu/kamailio/modules"
 
@@ -43,6 +45,21 @@ loadmodule "xhttp.so"
 loadmodule "jsonrpcs.so"
 modparam("jsonrpcs","transport",1)
 event_route[xhttp:request] { jsonrpc_dispatch(); }
+"""
+
+TLS = """listen=tls:{host}:5061
+enable_tls=yes
+loadmodule "tls.so"
+modparam("tls","config","{folder}/tls.cfg")
+"""
+
+TLS_SIDE = """[{side}:default]
+method = TLSv1.2+
+certificate = {files.certificate}
+private_key = {files.key}
+ca_list = {trusted}
+verify_certificate = {verify}
+require_certificate = {verify}
 """
 
 REGISTRAR = """loadmodule "usrloc.so"
@@ -99,6 +116,20 @@ request_route {{
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """A PBX with TLS at port 5061: what it shows, whom it believes, and whether it wants to be shown."""
+
+    files: Files
+    trusted: Path
+    verify: bool = True
+
+    def written(self) -> str:
+        """The file that Kamailio's tls module reads."""
+        values = {"files": self.files, "trusted": self.trusted, "verify": "yes" if self.verify else "no"}
+        return "".join(TLS_SIDE.format(side=side, **values) for side in ("server", "client"))
+
+
 class Kamailio(Program):
     """A Kamailio with the given configuration, ready when it answers OPTIONS to `host:port`."""
 
@@ -131,11 +162,11 @@ class Kamailio(Program):
     def _answers(self, probe: socket.socket) -> bool:
         """Send one OPTIONS; any answer will do."""
         assert self.process.poll() is None, f"Kamailio ended:\n{self.log[-2000:]}"
-        host, port = probe.getsockname()
+        host, port = written(probe.getsockname()[0]), probe.getsockname()[1]
         probe.sendto(
-            f"OPTIONS sip:{self.host}:{self.port} SIP/2.0\r\n"
+            f"OPTIONS sip:{written(self.host)}:{self.port} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bKprobe\r\n"
-            f"From: <sip:probe@{host}>;tag=1\r\nTo: <sip:probe@{self.host}>\r\n"
+            f"From: <sip:probe@{host}>;tag=1\r\nTo: <sip:probe@{written(self.host)}>\r\n"
             f"Call-ID: probe@{host}\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 5\r\n"
             "Content-Length: 0\r\n\r\n".encode(),
             (self.host, self.port),
@@ -164,15 +195,25 @@ class Registrar(Kamailio):
         min_expires: int = 1,
         default_expires: int = 60,
         prefix: Sequence[str] = (),
+        tls: Secured | None = None,
     ) -> None:
-        """Describe it; expiries in seconds."""
-        host, port = address
+        """Describe it; expiries in seconds. It always listens by UDP and TCP."""
+        host, port = written(address[0]), address[1]
+        self._tls = tls
         values = {"host": host, "port": port, "workers": workers, "modules": MODULES}
         settings = {"min_expires": min_expires, "default_expires": default_expires}
         text = CORE.format(**values) + REGISTRAR.format(**settings)
         text += RPC.replace("{host}", host).replace("{port}", str(port))
+        text += TLS.format(host=host, folder=folder) if tls else ""
         text += REGISTRAR_ROUTES.replace("AUTHENTICATE", AUTHENTICATE if digest else "")
         super().__init__(folder, ground, address, text, prefix=prefix)
+
+    def start(self) -> None:
+        """Write what is said of certificates too."""
+        if self._tls is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "tls.cfg").write_text(self._tls.written())
+        super().start()
 
     def rpc(self, method: str, *parameters: str) -> Any:
         """Return the result of a JSON-RPC call; LookupError with Kamailio's text if it refuses."""

@@ -84,6 +84,11 @@ def family_of(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
+def written(host: str) -> str:
+    """Return an address as it stands in a URI."""
+    return f"[{host}]" if ":" in host else host
+
+
 class Network:
     """One namespace with loopback and veth; `folder` holds the logs of what runs in it."""
 
@@ -134,6 +139,13 @@ class Network:
         self._last_address += 1
         address = f"10.77.0.{self._last_address}"
         self.run([program("ip"), "address", "add", f"{address}/24", "dev", "pbx0"])
+        return address
+
+    def address6(self) -> str:
+        """Return a fresh IPv6 address of this network: fd77::2, fd77::3, …"""
+        self._last_address += 1
+        address = f"fd77::{self._last_address:x}"
+        self.run([program("ip"), "-6", "address", "add", f"{address}/64", "dev", "pbx0", "nodad"])
         return address
 
     def inside(self, command: Sequence[str]) -> list[str]:
