@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from agent.endpoint import Address, Endpoint
+from agent.limits import Limits
 from runtime.config import ConfigModel, ConfigPath, FieldError
 
 MAX_PBXS = 100
@@ -34,6 +35,7 @@ class Sip(ConfigModel):
     listen: Annotated[tuple[Endpoint, ...], AfterValidator(_some), Field(max_length=MAX_LISTENERS)]
     advertise: Address | None = None
     pbx: Endpoint
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _reachable(self) -> "Sip":

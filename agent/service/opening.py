@@ -26,6 +26,7 @@ from telephony.address import Flow, Identity
 from telephony.binding import Registration
 from telephony.directory import Directory, Row, Unknown
 from telephony.guard import Guard
+from telephony.meter import Meter
 from telephony.settings import Listener, Settings
 from telephony.token import Tokens
 
@@ -117,7 +118,8 @@ def _site(entry: PbxEntry, stored: Stored, journal: Journal, alarms: Alarms, awa
     guard = _guard(entry, verdict, stored.secret)
     guard.restore(stored.registrations, now_ms)
     chronicle = Chronicle(entry.name, journal, clock, stored.marks.activity_last)
-    site = Site(entry.software, guard, verdict, journal, chronicle, alarms, clock, secrets.token_hex(8))
+    boot = secrets.token_hex(8)
+    site = Site(entry.software, guard, _meter(entry), verdict, journal, chronicle, alarms, clock, boot)
     doubt_until_ms = _doubt_until_ms(stored, now_ms)
     if doubt_until_ms is not None:
         site.doubt(stored.reservations, doubt_until_ms)
@@ -151,6 +153,11 @@ def _doubt_until_ms(stored: Stored, now_ms: int) -> int | None:
     return now_ms + 1_000 * longest_s
 
 
+def _meter(entry: PbxEntry) -> Meter:
+    limits = entry.sip.limits
+    return Meter(limits.messages_per_s, limits.burst, (entry.sip.pbx.address.host,), limits.trusted)
+
+
 def _guard(entry: PbxEntry, verdict: SeatVerdict, secret: bytes) -> Guard:
     towards_pbx, address = entry.sip.towards_pbx, entry.sip.pbx.address
     settings = Settings(
@@ -160,6 +167,7 @@ def _guard(entry: PbxEntry, verdict: SeatVerdict, secret: bytes) -> Guard:
         ),
         agent=entry.name,
         emergency=EMERGENCY,
+        transaction_limit=entry.sip.limits.transactions,
     )
     rows = [Row(row.kind, row.aor, row.name) for row in entry.objects]
     directory = Directory(rows, Unknown(entry.unknown), Identity(entry.identity))

@@ -21,6 +21,7 @@ from runtime.clock import Clock
 from telephony.address import Flow
 from telephony.binding import Registration
 from telephony.guard import Guard
+from telephony.meter import Meter
 from telephony.output import Output, Record, Rejected, Send
 
 Sender = Callable[[Flow, bytes], None]
@@ -40,6 +41,7 @@ class Site:
         self,
         software: int,
         guard: Guard,
+        meter: Meter,
         verdict: SeatVerdict,
         journal: Journal,
         chronicle: Chronicle,
@@ -48,6 +50,7 @@ class Site:
         boot: str,
     ) -> None:
         self.guard = guard
+        self.meter = meter
         self.seats = verdict.seats
         self.alarms = alarms
         self.rejections: Counter[str] = Counter()
@@ -91,7 +94,7 @@ class Site:
             self._timer = None
 
     def receive(self, data: bytes, flow: Flow, now_ms: int) -> None:
-        """One datagram; call `settle` after the last one of a turn."""
+        """One message that `meter` admitted; call `settle` after the last one of a turn."""
         if self._journal.full:
             self.rejections["store_busy"] += 1  # the sender repeats it
             return

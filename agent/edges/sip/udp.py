@@ -64,11 +64,13 @@ class UdpEdge:
     def _turn(self, sock: "_Socket") -> None:
         """Take what has arrived, let the site settle, and send what came of it."""
         now_ms = self._clock.monotonic_ms()
-        take, flows = self._site.receive, sock.flows
+        take, admit, flows = self._site.receive, self._site.meter.admit, sock.flows
         self._in_turn = True
         try:
             for data, peer in sock.datagrams.receive():
-                take(data, flows.get(peer) or sock.flow(peer), now_ms)
+                flow = flows.get(peer) or sock.flow(peer)
+                if admit(flow.host, now_ms):
+                    take(data, flow, now_ms)
         except OSError as error:
             if error.errno not in ICMP_ANSWERS:
                 raise
