@@ -28,6 +28,7 @@ class Main:
         self.config = config
         self.clock = clock or SystemClock()
         self.pbxs: dict[str, OpenPbx] = {}
+        self.edges: dict[str, UdpEdge] = {}
         self.addresses: dict[str, list[str]] = {}
         self.ready = asyncio.Event()
 
@@ -42,10 +43,10 @@ class Main:
                 local = listen_unix(self.config.data / SOCKET_NAME)
                 api = LocalApi(self.pbxs, self.clock, stop).app()
                 tasks.create_task(serve(api, local, stop=stop, on_started=self._ready), name="local api")
+                self.edges = {name: self._listen(pbx) for name, pbx in self.pbxs.items()}
                 talks = [tasks.create_task(self._talk(pbx), name=name) for name, pbx in self.pbxs.items()]
-                edges = [self._listen(pbx) for pbx in self.pbxs.values()]
                 await stop.wait()
-                for edge in edges:
+                for edge in self.edges.values():
                     edge.close()
                 for talk in talks:
                     talk.cancel()
@@ -71,6 +72,7 @@ class Main:
 
     async def _talk(self, pbx: OpenPbx) -> None:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(pbx.floods.run(self.edges[pbx.entry.name]), name=f"floods {pbx.entry.name}")
             tasks.create_task(pbx.conversation.run(), name=f"sync {pbx.entry.name}")
             tasks.create_task(pbx.conversation.listen(), name=f"wake {pbx.entry.name}")
 

@@ -10,6 +10,7 @@ import msgspec
 from agent.config import PbxEntry
 from agent.service.alarms import Alarms
 from agent.service.chronicle import Chronicle
+from agent.service.floods import Floods
 from agent.service.link import Link
 from agent.service.seats import SeatVerdict
 from agent.service.site import Site
@@ -48,6 +49,7 @@ class OpenPbx:
     conversation: Conversation
     journal: Journal
     alarms: Alarms
+    floods: Floods
     secret: bytes
 
     async def begin(self) -> None:
@@ -88,7 +90,8 @@ async def open_pbx(entry: PbxEntry, data: Path, away: str, clock: Clock, make_li
     site = _site(entry, stored, journal, alarms, away, clock)
     link = make_link(enrolment, key, stored.record.policy.pins)
     conversation = Conversation(stored.record, site, journal, link, clock, alarms)
-    return OpenPbx(entry, site, conversation, journal, alarms, stored.secret)
+    floods = Floods(site.meter, entry.sip.limits.messages_per_s, alarms, clock, entry.name)
+    return OpenPbx(entry, site, conversation, journal, alarms, floods, stored.secret)
 
 
 async def _read(journal: Journal, enrolment: Enrolment, clock: Clock) -> Stored:
