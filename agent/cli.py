@@ -12,7 +12,7 @@ from agent.edges.doctor.examination import examine
 from agent.edges.joining import Invitation, write_example
 from agent.edges.joining import join as join_master
 from agent.edges.local_client import NotRunningError, RefusedError, ask
-from agent.edges.status_table import alarm_table, status_table
+from agent.edges.status_table import alarm_table, rejection_table, status_table
 from agent.main import Main
 from agent.service.link import NoAnswerError
 from agent.store import enrolment
@@ -199,7 +199,7 @@ def _show(answer: dict[str, Any], as_json: bool) -> None:
         print_json(answer)
         return
     table(*status_table(answer))
-    alarms, columns = alarm_table(answer)
-    if alarms:
-        typer.echo()
-        table(alarms, columns)
+    for rows, columns in (rejection_table(answer), alarm_table(answer)):
+        if rows:
+            typer.echo()
+            table(rows, columns)

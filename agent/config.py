@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from agent.endpoint import Address, Endpoint
+from agent.limits import Limits
 from agent.transport import ConnectionLimits, TlsFiles
 from runtime.config import ConfigModel, ConfigPath, FieldError
 from telephony.address import Flow
@@ -40,6 +41,7 @@ class Sip(ConfigModel):
     connections: ConnectionLimits = ConnectionLimits()
     tls: TlsFiles | None = None
     origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = ()
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _reachable(self) -> "Sip":

@@ -28,9 +28,9 @@ class Main:
         self.config = config
         self.clock = clock or SystemClock()
         self.pbxs: dict[str, OpenPbx] = {}
+        self.edges: dict[str, SipEdge] = {}
         self.addresses: dict[str, list[str]] = {}
         self.ready = asyncio.Event()
-        self._edges: list[SipEdge] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`: a stop keeps the share, only a bye has given it back before."""
@@ -44,11 +44,11 @@ class Main:
                 api = LocalApi(self.pbxs, self.clock, stop).app()
                 tasks.create_task(serve(api, local, stop=stop, on_started=self._ready), name="local api")
                 talks = [tasks.create_task(self._talk(pbx), name=name) for name, pbx in self.pbxs.items()]
-                for pbx in self.pbxs.values():
-                    self._edges.append(await self._listen(pbx))
-                cares = [tasks.create_task(edge.run(), name="sip edge") for edge in self._edges]
+                for name, pbx in self.pbxs.items():
+                    self.edges[name] = await self._listen(pbx)
+                cares = [tasks.create_task(edge.run(), name="sip edge") for edge in self.edges.values()]
                 await stop.wait()
-                for edge in self._edges:
+                for edge in self.edges.values():
                     edge.close()
                 for task in talks + cares:
                     task.cancel()
@@ -57,7 +57,7 @@ class Main:
 
     def reload(self) -> None:
         """SIGHUP: read the certificates again; the configuration is read at start only."""
-        loaded = [edge.reload() for edge in self._edges]
+        loaded = [edge.reload() for edge in self.edges.values()]
         if not any(loaded):
             log.warning("reload.ignored", hint="there are no certificates; agent.yaml is read at start only")
 
@@ -80,6 +80,7 @@ class Main:
 
     async def _talk(self, pbx: OpenPbx) -> None:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(pbx.floods.run(self.edges[pbx.entry.name]), name=f"floods {pbx.entry.name}")
             tasks.create_task(pbx.conversation.run(), name=f"sync {pbx.entry.name}")
             tasks.create_task(pbx.conversation.listen(), name=f"wake {pbx.entry.name}")
 

@@ -59,6 +59,7 @@ class Code(StrEnum):
     PIN_MISMATCH = "pin_mismatch"
     TERM_OLD = "term_old"
     INSTANCE_CONFLICT = "instance_conflict"
+    FLOOD = "flood"
     # the admin API
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
@@ -197,6 +198,11 @@ TABLE: dict[Code, Entry] = {
     ),
     Code.INSTANCE_CONFLICT: Entry(
         502, "Two masters answer for this installation", "Stop one of them, then restart the other."
+    ),
+    Code.FLOOD: Entry(
+        429,
+        "A source sends more SIP messages than it may",
+        "Block it at the firewall, or raise sip.limits if these are your phones.",
     ),
     Code.FORBIDDEN: Entry(403, "Not allowed with this token", "Use a token with the role this needs."),
     Code.NOT_FOUND: Entry(404, "Nothing here by that name", "List what there is and check the spelling."),

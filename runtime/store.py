@@ -115,6 +115,11 @@ class GroupCommit:
         self._failure: StoreFailedError | None = None
 
     @property
+    def waiting(self) -> int:
+        """How many writes are not yet durable."""
+        return len(self._waiting)
+
+    @property
     def full(self) -> bool:
         """Would `defer` refuse now? Ask before you decide, since a decision cannot be undone."""
         return len(self._waiting) >= self._limit

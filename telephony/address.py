@@ -22,6 +22,19 @@ class Flow(NamedTuple):
     connection: int = 0
 
 
+def source_of(host: str) -> str:
+    """Who is behind an IP address as far as limits go: itself, or the /64 of an IPv6 address.
+
+    `host` is as the system writes it (RFC 5952), perhaps with a zone.
+    """
+    if ":" not in host or "." in host:  # IPv4, also mapped into IPv6
+        return host
+    before, _, after = host.partition("%")[0].partition("::")
+    groups, last = before.split(":") if before else [], after.split(":") if after else []
+    groups += ["0"] * (8 - len(groups) - len(last)) + last
+    return ":".join(groups[:4]) + "::/64"
+
+
 class Identity(StrEnum):
     """What names an object that has no configured name (agent.yaml `identity`)."""
 

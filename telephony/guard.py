@@ -9,6 +9,7 @@ from typing import Final
 from telephony.address import Flow
 from telephony.binding import Registration
 from telephony.directory import Directory
+from telephony.emergency import is_emergency
 from telephony.hop import Hop
 from telephony.output import Output, Reason, Rejected, Send
 from telephony.registration import REGISTER, Registrations
@@ -20,6 +21,8 @@ from telephony.token import Branches, Tokens
 from telephony.verdict import Decision, Verdict
 
 PONG: Final = b"\r\n"
+INVITE: Final = b"INVITE "
+URI_LIMIT: Final = 300  # of an emergency call that is looked at before its message is read
 
 
 class Guard:
@@ -29,6 +32,7 @@ class Guard:
         self, settings: Settings, directory: Directory, verdict: Verdict, tokens: Tokens, branch_secret: bytes
     ) -> None:
         self.is_pbx = settings.is_pbx
+        self.emergency = settings.emergency
         hop = Hop(settings, tokens, Branches(branch_secret))
         self._hop = hop
         self._router = Router(settings, directory, verdict, tokens, hop)
@@ -67,6 +71,28 @@ class Guard:
         if message is not None and self._hop.answerable(message):
             outputs.append(Send(flow, self._hop.answer(message, flow, 400, broken.why)))
         return outputs
+
+    def relay(self, data: bytes, flow: Flow) -> list[Output] | None:
+        """What `receive` does with all that needs no store; None for REGISTER and its answers, which do."""
+        if data[:1] <= b"\r" and not data.strip(b"\r\n"):
+            return [Send(flow, PONG)] if data == KEEP_ALIVE else []
+        message = scan(data)
+        if message is None:
+            return [Rejected(Reason.MALFORMED, "not a complete SIP message", flow)]
+        if REGISTER in (message.method, message.cseq_method):
+            return None
+        return (
+            self._router.request(message, flow)
+            if message.is_request
+            else self._router.response(message, flow)
+        )
+
+    def is_urgent(self, data: bytes) -> bool:
+        """Whether an emergency call begins here, by its first line: what is asked before it is read."""
+        if not data.startswith(INVITE):
+            return False
+        end = data.find(b" ", len(INVITE), URI_LIMIT)
+        return end > 0 and is_emergency(data[len(INVITE) : end], self.emergency)
 
     def opened(self, flow: Flow) -> None:
         """A connection stands from now on; its flow has a number that no connection ever had before."""

@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 from typing import Final
+from zlib import crc32
 
 from telephony.address import Flow
 from telephony.settings import Listener, Settings
@@ -32,6 +33,7 @@ class Hop:
         ]
         self._uris = [_uri_parts(listener) for listener in settings.listeners]
         self._own_hosts = {name for listener in settings.listeners for name in _spellings(listener)}
+        self._retry_s = settings.overload_retry_s
         self._reliable = [listener.reliable for listener in settings.listeners]
 
     def branch(self, request: Message, flow: Flow) -> bytes:
@@ -133,9 +135,25 @@ class Hop:
     def refusal(self, request: Message, flow: Flow, refused: Refused) -> bytes:
         """The answer that refuses: status, sentence, Warning with code and sentence, Retry-After if any."""
         headers = [warning(self._agent, refused.code, refused.sentence)]
-        if refused.retry_after_s is not None:
-            headers.append(f"Retry-After: {refused.retry_after_s}")
+        after_s = refused.retry_after_s
+        if after_s is None and refused.status == 503:
+            after_s = self._retry_after_s(request)
+        if after_s is not None:
+            headers.append(f"Retry-After: {after_s}")
         return self.answer(request, flow, refused.status, refused.sentence, *headers)
+
+    def unavailable(self, request: Message, flow: Flow) -> bytes:
+        """503: not now, and when to try again."""
+        header = f"Retry-After: {self._retry_after_s(request)}"
+        return self.answer(request, flow, 503, "Service Unavailable", header)
+
+    def _retry_after_s(self, request: Message) -> int:
+        """Spread over three times the configured time after it, so that not all come back at once.
+
+        Another request of the same phone gets another time, a repeat the same one.
+        """
+        seed = b"%b %d" % (request.call_id, request.cseq_number)
+        return self._retry_s + crc32(seed) % (3 * self._retry_s + 1)
 
     def answered_here(self, request: Message) -> bool:
         """Whether this request (an ACK) belongs to an answer of our own."""

@@ -6,7 +6,6 @@ and what the PBX will challenge. Only an object's first binding, with credential
 
 from dataclasses import dataclass
 from typing import Final
-from zlib import crc32
 
 from telephony.address import Flow
 from telephony.binding import Binding, Bindings, Registration
@@ -76,6 +75,8 @@ class Registrations:
         opening = any(contact.expires_s for contact in contacts)
         matter = Registering(request, subject, contacts, opening)
         reliable = self._settings.reliable(flow)
+        if self._transactions.crowded and not self._is_bound(subject, flow):
+            return self._overloaded(request, flow)
         relay = self._transactions.open(key, flow, matter, now_ms, reliable=reliable)
         if relay is None:
             return self._overloaded(request, flow)
@@ -137,6 +138,12 @@ class Registrations:
         """When bindings end or transactions have work, in monotonic ms."""
         timers = (self._transactions.next_timer(), self.bindings.next_expiry())
         return min((timer for timer in timers if timer is not None), default=None)
+
+    def _is_bound(self, subject: Subject, flow: Flow) -> bool:
+        """Whether this AOR has a binding from the same host: its refreshes come before newcomers."""
+        registration = self.bindings.get(subject.aor)
+        bindings = () if registration is None else registration.bindings
+        return any(binding.flow.host == flow.host for binding in bindings)
 
     def _decide(self, matter: Registering, now_ms: int) -> Decision:
         subject = matter.subject
@@ -261,7 +268,7 @@ class Registrations:
         data = b""
         waiting = self._waiting.get(name, [])
         if relay in waiting:
-            data = self._hop.answer(relay.matter.request, relay.flow, 503, "Service Unavailable")
+            data = self._hop.unavailable(relay.matter.request, relay.flow)
             outputs.append(Send(relay.flow, data))
             waiting.remove(relay)
             if not waiting:
@@ -280,11 +287,9 @@ class Registrations:
         return outputs
 
     def _overloaded(self, request: Message, flow: Flow) -> list[Output]:
-        """503 with a Retry-After spread over twice the configured time, so that not all come back at once."""
-        base_s = self._settings.overload_retry_s
-        after_s = base_s + crc32(request.call_id) % (base_s + 1)
-        data = self._hop.answer(request, flow, 503, "Service Unavailable", f"Retry-After: {after_s}")
-        return [Rejected(Reason.OVERLOADED, "all transactions are in use", flow), Send(flow, data)]
+        """503 when there is no place; phones that are bound may use places that newcomers may not."""
+        rejected = Rejected(Reason.OVERLOADED, "no transaction is free for this source", flow)
+        return [rejected, Send(flow, self._hop.unavailable(request, flow))]
 
 
 def _granted(matter: Registering, response: Message) -> tuple[Contact, ...] | None:

@@ -30,3 +30,12 @@ def alarm_table(answer: dict[str, Any]) -> Table:
             rows.append((pbx["name"], "bypass", "Everything is admitted: pbx-agent bypass --off ends it."))
         rows += [(pbx["name"], alarm["code"], alarm["hint"]) for alarm in pbx["alarms"]]
     return rows, ("pbx", "alarm", "what would help")
+
+
+def rejection_table(answer: dict[str, Any]) -> Table:
+    """One row for each reason why messages of phones or strangers went nowhere, the most frequent first."""
+    rows: list[tuple[Cell, ...]] = []
+    for pbx in answer["pbxs"]:
+        counts = sorted(pbx["rejections"].items(), key=lambda item: -item[1])
+        rows += [(pbx["name"], reason, count) for reason, count in counts]
+    return rows, ("pbx", "messages that went nowhere", "since the start")

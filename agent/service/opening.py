@@ -10,6 +10,7 @@ import msgspec
 from agent.config import PbxEntry
 from agent.service.alarms import Alarms
 from agent.service.chronicle import Chronicle
+from agent.service.floods import Floods
 from agent.service.link import Link
 from agent.service.seats import SeatVerdict
 from agent.service.site import Site
@@ -26,6 +27,7 @@ from telephony.address import Identity
 from telephony.binding import Registration
 from telephony.directory import Directory, Row, Unknown
 from telephony.guard import Guard
+from telephony.meter import Meter
 from telephony.settings import Listener, Settings
 from telephony.token import Tokens
 
@@ -47,6 +49,7 @@ class OpenPbx:
     conversation: Conversation
     journal: Journal
     alarms: Alarms
+    floods: Floods
     secret: bytes
 
     async def begin(self) -> None:
@@ -87,7 +90,8 @@ async def open_pbx(entry: PbxEntry, data: Path, away: str, clock: Clock, make_li
     site = _site(entry, stored, journal, alarms, away, clock)
     link = make_link(enrolment, key, stored.record.policy.pins)
     conversation = Conversation(stored.record, site, journal, link, clock, alarms)
-    return OpenPbx(entry, site, conversation, journal, alarms, stored.secret)
+    floods = Floods(site.meter, entry.sip.limits.messages_per_s, alarms, clock, entry.name)
+    return OpenPbx(entry, site, conversation, journal, alarms, floods, stored.secret)
 
 
 async def _read(journal: Journal, enrolment: Enrolment, clock: Clock) -> Stored:
@@ -117,7 +121,8 @@ def _site(entry: PbxEntry, stored: Stored, journal: Journal, alarms: Alarms, awa
     guard = _guard(entry, verdict, stored.secret)
     guard.restore(stored.registrations, now_ms)
     chronicle = Chronicle(entry.name, journal, clock, stored.marks.activity_last)
-    site = Site(entry.software, guard, verdict, journal, chronicle, alarms, clock, secrets.token_hex(8))
+    boot = secrets.token_hex(8)
+    site = Site(entry.software, guard, _meter(entry), verdict, journal, chronicle, alarms, clock, boot)
     doubt_until_ms = _doubt_until_ms(stored, now_ms)
     if doubt_until_ms is not None:
         site.doubt(stored.reservations, doubt_until_ms)
@@ -151,6 +156,11 @@ def _doubt_until_ms(stored: Stored, now_ms: int) -> int | None:
     return now_ms + 1_000 * longest_s
 
 
+def _meter(entry: PbxEntry) -> Meter:
+    limits = entry.sip.limits
+    return Meter(limits.messages_per_s, limits.burst, (entry.sip.pbx.address.host,), limits.trusted)
+
+
 def _guard(entry: PbxEntry, verdict: SeatVerdict, secret: bytes) -> Guard:
     settings = Settings(
         pbx=entry.sip.pbx_flow,
@@ -159,6 +169,7 @@ def _guard(entry: PbxEntry, verdict: SeatVerdict, secret: bytes) -> Guard:
         ),
         agent=entry.name,
         emergency=EMERGENCY,
+        transaction_limit=entry.sip.limits.transactions,
     )
     rows = [Row(row.kind, row.aor, row.name) for row in entry.objects]
     directory = Directory(rows, Unknown(entry.unknown), Identity(entry.identity))

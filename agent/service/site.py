@@ -22,6 +22,7 @@ from runtime.clock import Clock
 from telephony.address import Flow
 from telephony.binding import Registration
 from telephony.guard import Guard
+from telephony.meter import Meter
 from telephony.output import Output, Record, Rejected, Send
 from telephony.sip.stream import Broken
 
@@ -30,6 +31,7 @@ Sender = Callable[[Flow, bytes], None]
 # No timer of the guard or the seats is shorter: looking again after it misses none.
 SHORTEST_TIMER_MS = 500
 IDLE_MS = 60_000
+URGENT_PER_S, URGENT_BURST = 10, 20  # emergency calls of one source that is over its limit
 DENIAL_FADES_MS = 60_000  # phones that were refused try again about so often
 
 _CODES = frozenset(code.value for code in Code)
@@ -42,6 +44,7 @@ class Site:
         self,
         software: int,
         guard: Guard,
+        meter: Meter,
         verdict: SeatVerdict,
         journal: Journal,
         chronicle: Chronicle,
@@ -50,9 +53,11 @@ class Site:
         boot: str,
     ) -> None:
         self.guard = guard
+        self.meter = meter
         self.seats = verdict.seats
         self.alarms = alarms
         self.rejections: Counter[str] = Counter()
+        self._urgent = Meter(URGENT_PER_S, URGENT_BURST)
         self._software = software
         self._verdict = verdict
         self._journal = journal
@@ -99,9 +104,9 @@ class Site:
         return self._journal.full
 
     def receive(self, data: bytes, flow: Flow, now_ms: int) -> None:
-        """One datagram or message of a stream; call `settle` after the last one of a turn."""
+        """One message that `meter` admitted; call `settle` after the last one of a turn."""
         if self._journal.full:
-            self.rejections["store_busy"] += 1  # the sender repeats it
+            self._receive_unstored(data, flow, now_ms)
             return
         self._carry_out_noted(self.guard.receive(data, flow, now_ms), now_ms)
 
@@ -124,6 +129,18 @@ class Site:
     def tell(self, rejected: Rejected) -> None:
         """A connection that was refused or cut: counted, and logged unless there are very many."""
         self._carry_out([rejected], self._clock.monotonic_ms())
+
+    def urgent(self, data: bytes, host: str, now_ms: int) -> bool:
+        """Whether a message that the meter refused is read all the same: an emergency call, within bounds."""
+        return self.guard.is_urgent(data) and self._urgent.admit(host, now_ms)
+
+    def _receive_unstored(self, data: bytes, flow: Flow, now_ms: int) -> None:
+        """The disk is behind: calls and all else that stores nothing pass; a REGISTER is repeated later."""
+        outputs = self.guard.relay(data, flow)
+        if outputs is None:
+            self.rejections["store_busy"] += 1
+        else:
+            self._carry_out(outputs, now_ms)
 
     def settle(self, now_ms: int) -> None:
         """End the waits that are over, tell history, and ask the master when there is need."""

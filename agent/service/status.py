@@ -29,6 +29,7 @@ def status(pbx: OpenPbx, clock: Clock) -> dict[str, Any]:
         "bindings": _bindings(pbx),
         "enforcement": record.policy.enforcement,
         "bypass_until_ms": pbx.site.bypass_until_at_ms,
+        "rejections": rejections(pbx),
         "alarms": [
             {"code": alarm.code.value, "since_ms": alarm.since_ms, "hint": alarm.hint}
             for alarm in pbx.alarms.all()
@@ -59,10 +60,16 @@ async def facts(pbx: OpenPbx, clock: Clock) -> dict[str, Any]:
         "state": state(pbx, clock),
         "bindings": _bindings(pbx),
         "proven": sorted(await pbx.journal.proven()),
-        "rejections": dict(pbx.site.rejections),
+        "rejections": rejections(pbx),
         "activity_dropped": pbx.journal.activity_dropped,
         "holding_back": pbx.site.seats.recovering,
     }
+
+
+def rejections(pbx: OpenPbx) -> dict[str, int]:
+    """Messages that went nowhere, by reason; `kernel`: sources shut out, and what found the buffer full."""
+    unread = {"over_limit": pbx.site.meter.refused, "kernel": pbx.floods.dropped}
+    return {**pbx.site.rejections, **{reason: count for reason, count in unread.items() if count}}
 
 
 def _bindings(pbx: OpenPbx) -> int:

@@ -24,6 +24,11 @@ from telephony.binding import Binding, Registration
 # More than an hour of a busy site without its master; beyond it the oldest are dropped and counted.
 ACTIVITY_LIMIT = 20_000
 
+# From so many waiting writes on nothing is decided that must be stored. What one message or timer still needs
+# must find room all the same, such as the end of every binding after an outage.
+FULL_AT = 10_000
+QUEUE_LIMIT = 200_000
+
 MIGRATIONS = (
     """
     CREATE TABLE share (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL) STRICT;
@@ -73,7 +78,7 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._commits = GroupCommit(database)
+        self._commits = GroupCommit(database, limit=QUEUE_LIMIT)
         self._activity: deque[wire.Activity] = deque()
         self._since: dict[str, int] = {}
         self._longest_granted_s = 0
@@ -87,7 +92,7 @@ class Journal:
     @property
     def full(self) -> bool:
         """More writes wait than may: decide nothing now that must be stored."""
-        return self._commits.full
+        return self._commits.waiting >= FULL_AT
 
     async def run(self) -> None:
         """Commit until `finish`; raises StoreFailedError, and then the process must stop."""

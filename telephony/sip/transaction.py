@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Final, Generic, TypeVar
 
-from telephony.address import Flow
+from telephony.address import Flow, source_of
 
 T1_MS: Final = 500
 T2_MS: Final = 4_000
@@ -78,13 +78,14 @@ class Transaction(Generic[Matter]):
 
     __slots__ = (
         "answer", "branch", "client", "ends_ms", "flow", "forwarded", "give_up_ms", "key", "matter",
-        "reliable", "resend_delay_ms", "server", "timed_out",
+        "reliable", "resend_delay_ms", "server", "source", "timed_out",
     )  # fmt: skip
 
-    def __init__(self, key: Hashable, flow: Flow, matter: Matter, *, reliable: bool) -> None:
+    def __init__(self, key: Hashable, flow: Flow, matter: Matter, source: str, *, reliable: bool) -> None:
         self.key = key
         self.flow = flow
         self.matter = matter
+        self.source = source
         self.reliable = reliable
         self.server: int = State.TRYING
         self.client: int = State.IDLE
@@ -112,7 +113,10 @@ Queue = deque[Entry[Matter]]
 
 
 class Transactions(Generic[Matter]):
-    """At most `limit` transactions; the oldest completed one makes room for a new one."""
+    """At most `limit` transactions; the oldest completed one makes room for a new one.
+
+    One source (`telephony.address.source_of`) holds at most half of them unfinished.
+    """
 
     def __init__(self, limit: int, *, reliable_client: bool = False) -> None:
         self._limit = limit
@@ -127,9 +131,16 @@ class Transactions(Generic[Matter]):
         # What ended, in the order in which it will be forgotten: requests over UDP, over connections.
         self._kept: deque[Transaction[Matter]] = deque()
         self._kept_reliable: deque[Transaction[Matter]] = deque()
+        self._unfinished = 0
+        self._unfinished_of: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._by_key)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether three quarters of the places are taken by unfinished ones: the rest is for the known."""
+        return 4 * self._unfinished >= 3 * self._limit
 
     def find(self, key: Hashable) -> Transaction[Matter] | None:
         """The transaction that a request with this key repeats."""
@@ -142,10 +153,14 @@ class Transactions(Generic[Matter]):
     def open(
         self, key: Hashable, flow: Flow, matter: Matter, now_ms: int, *, reliable: bool = False
     ) -> Transaction[Matter] | None:
-        """Begin the server side; None when all places are taken by unfinished transactions."""
-        if len(self._by_key) >= self._limit and not self._evict():
+        """Begin the server side; None when unfinished ones take all places, or half for this source."""
+        source = source_of(flow.host)
+        held = self._unfinished_of.get(source, 0)
+        if 2 * held >= self._limit or (len(self._by_key) >= self._limit and not self._evict()):
             return None
-        transaction = Transaction(key, flow, matter, reliable=reliable)
+        self._unfinished_of[source] = held + 1
+        self._unfinished += 1
+        transaction = Transaction(key, flow, matter, source, reliable=reliable)
         self._by_key[key] = transaction
         self._give_up_later(transaction, now_ms)
         return transaction
@@ -170,6 +185,8 @@ class Transactions(Generic[Matter]):
 
     def final(self, transaction: Transaction[Matter], data: bytes, now_ms: int) -> None:
         """The final answer, of the PBX or our own, is kept for repeats of the request."""
+        if transaction.unfinished:
+            self._finish(transaction.source)
         transaction.server = SERVER[transaction.server, Event.FINAL]
         transaction.answer = data
         transaction.forwarded = b""
@@ -235,6 +252,14 @@ class Transactions(Generic[Matter]):
         if transaction.client != State.IDLE:
             transaction.client = CLIENT[transaction.client, Event.TIMER_F]
         transaction.timed_out = True
+
+    def _finish(self, source: str) -> None:
+        self._unfinished -= 1
+        held = self._unfinished_of[source] - 1
+        if held:
+            self._unfinished_of[source] = held
+        else:
+            del self._unfinished_of[source]
 
     def _evict(self) -> bool:
         kept = self._kept or self._kept_reliable

@@ -26,7 +26,7 @@ data: "{data}"
 pbxs:
   - name: lyon
     software: 13
-    sip: {{listen: ["udp:127.0.0.1:{port}"], pbx: "udp:127.0.0.1:{pbx}"}}
+    sip: {{listen: ["udp:127.0.0.1:{port}"], pbx: "udp:127.0.0.1:{pbx}", limits: {limits}}}
     objects:
       - {{kind: group, aor: ["11"]}}
       - {{kind: user, name: anna, aor: ["201", "anna"]}}
@@ -67,6 +67,7 @@ class House:
         self.pbx = pbx
         self.guard: Address = ("127.0.0.1", free_port())
         self.away = "refuse"
+        self.limits = "{}"
         self.phones: list[Phone] = []
         self.main: Main
 
@@ -86,7 +87,7 @@ class House:
     def config_text(self) -> str:
         """The agent's configuration file."""
         ports = {"port": self.guard[1], "pbx": self.pbx.address[1]}
-        return CONFIG.format(data=self.data, away=self.away, **ports)
+        return CONFIG.format(data=self.data, away=self.away, limits=self.limits, **ports)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Main]:
@@ -94,9 +95,9 @@ class House:
         async with started(parse(self.config_text(), "agent.yaml", AgentConfig)) as self.main:
             yield self.main
 
-    async def phone(self) -> Phone:
-        """One more phone."""
-        phone = await Phone.open()
+    async def phone(self, host: str = "127.0.0.1") -> Phone:
+        """One more phone; at the address of the PBX no limit counts."""
+        phone = await Phone.open(host)
         self.phones.append(phone)
         return phone
 

@@ -85,6 +85,36 @@ def test_traps(old: str, new: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ("{messages_per_s: 0}", "sip.limits.messages_per_s: expected at least 1"),
+        ('{burst: "9"}', "sip.limits.burst: expected a whole number"),
+        ("{transactions: 9}", "sip.limits.transactions: expected at least 100"),
+        ("{mesages_per_s: 9}", 'unknown key; did you mean "messages_per_s"?'),
+        ('{trusted: ["10.0.0.1/8"]}', 'trusted[0]: found "10.0.0.1/8"; the network is written "10.0.0.0/8"'),
+        ('{trusted: ["phones.example"]}', 'write an address or a network, for example "192.0.2.0/24"'),
+        ('{trusted: "10.0.0.0/8"}', "expected a list"),
+        ("{trusted: [10]}", 'expected text, found the number 10; write "10"'),
+    ],
+)  # fmt: skip
+def test_traps_of_limits(limits: str, expected: str) -> None:
+    assert expected in errors(GOOD + f"      limits: {limits}\n")
+
+
+def test_limits_are_on_by_default() -> None:
+    limits = parse(GOOD, "agent.yaml", AgentConfig).pbxs[0].sip.limits
+    assert (limits.messages_per_s, limits.burst, limits.transactions, limits.trusted) == (
+        1_000,
+        10_000,
+        10_000,
+        (),
+    )
+    text = GOOD + '      limits: {trusted: ["198.51.100.7", "2001:db8::/32"]}\n'
+    trusted = parse(text, "agent.yaml", AgentConfig).pbxs[0].sip.limits.trusted
+    assert [str(network) for network in trusted] == ["198.51.100.7/32", "2001:db8::/32"]
+
+
+@pytest.mark.parametrize(
     ("rows", "expected"),
     [
         ("[{kind: user, aor: [201]}]", 'expected text, found the number 201; write "201"'),

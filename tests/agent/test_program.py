@@ -92,7 +92,8 @@ async def test_ready_status_and_sigterm_keep_the_share(house: House, config: Pat
         assert await house.register("202") == 200
         (pbx,) = (await asked(config, "status"))["pbxs"]
         assert list(pbx) == [
-            "name", "state", "master", "classes", "bindings", "enforcement", "bypass_until_ms", "alarms",
+            "name", "state", "master", "classes", "bindings", "enforcement", "bypass_until_ms", "rejections",
+            "alarms",
         ]  # fmt: skip
         assert list(pbx["master"]) == ["url", "last_sync_ms", "away_s", "grace_left_s"]
         assert list(pbx["classes"]["seat"]) == [

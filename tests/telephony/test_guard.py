@@ -3,7 +3,7 @@
 import pytest
 
 from telephony.output import Send
-from tests.telephony.scene import ANNA, PBX, Scene, only_send, reasons, register, sends, status
+from tests.telephony.scene import ANNA, PBX, Scene, answer, only_send, reasons, register, sends, status
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,36 @@ def test_keep_alives() -> None:
     for ignored in (b"", b"\r\n", b"\x00\x01\x00\x00\x21\x12\xa4\x42", b"\0"):
         assert scene.receive(ignored) == []
     assert sends(scene.receive(b"\r\n\r\n" + register()))[0].flow == PBX
+
+
+@pytest.mark.parametrize(
+    ("line", "urgent"),
+    [
+        (b"INVITE sip:112@pbx.example.com SIP/2.0", True),
+        (b"INVITE sip:112;phone-context=x@pbx.example.com SIP/2.0", True),
+        (b"INVITE tel:112 SIP/2.0", True),
+        (b"INVITE urn:service:sos.fire SIP/2.0", True),
+        (b"INVITE sip:1120@pbx.example.com SIP/2.0", False),
+        (b"REGISTER sip:112@pbx.example.com SIP/2.0", False),
+        (b"INVITE sip:112@pbx.example.com", False),
+        (b"INVITE sip:112@" + b"x" * 500 + b" SIP/2.0", False),
+        (b"INVITE ", False),
+    ],
+)
+def test_emergency_calls_are_known_by_their_first_line(line: bytes, urgent: bool) -> None:
+    assert Scene().guard.is_urgent(line + b"\r\n\r\n") == urgent
+
+
+def test_what_needs_no_store_is_relayed_without() -> None:
+    scene = Scene()
+    forwarded = only_send(scene.receive(register()), PBX)
+    for phone, needs in ((register("202"), ANNA), (answer(forwarded, 200), PBX)):
+        assert scene.guard.relay(phone, needs) is None
+    call = register().replace(b"REGISTER", b"OPTIONS")
+    assert scene.guard.relay(call, ANNA) == scene.receive(call)
+    assert scene.guard.relay(answer(only_send(scene.receive(call), PBX), 200), PBX) == scene.from_pbx(
+        answer(only_send(scene.receive(call), PBX), 200)
+    )
+    assert scene.guard.relay(b"\r\n\r\n", ANNA) == [Send(ANNA, b"\r\n")]
+    assert scene.guard.relay(b"\r\n", ANNA) == []
+    assert reasons(scene.guard.relay(b"nonsense", ANNA) or []) == ["malformed"]

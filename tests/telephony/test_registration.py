@@ -338,16 +338,3 @@ def test_unknown_objects(unknown: Unknown, expected: object) -> None:
     assert scene.verdict.calls == (["decide 999 user"] if unknown is Unknown.USER else [])
     # Nobody is kept from leaving.
     assert sends(scene.receive(register("999", cseq=2, contact="*", expires=0)))[0].flow == PBX
-
-
-def test_full_table_evicts_the_completed_and_refuses_beyond() -> None:
-    scene = Scene(transaction_limit=2)
-    scene.accepted(register(), CONTACT)
-    scene.receive(register("202"))
-    scene.receive(register("203"))
-    outputs = scene.receive(register("204"))
-    assert reasons(outputs) == ["overloaded"]
-    refusal = only_send(outputs, ANNA)
-    assert status(refusal) == 503
-    assert b"\r\nRetry-After: " in refusal
-    assert "decide 204 user" not in scene.verdict.calls

@@ -2,12 +2,15 @@
 
 import pytest
 
+from telephony.address import Flow
 from telephony.sip.transaction import CLIENT, SERVER, Event, State, Transaction, Transactions
-from tests.telephony.scene import ANNA
+from tests.telephony.scene import ANNA, BERT
+
+CARL, DORA = Flow(0, "198.51.100.9", 5060), Flow(0, "198.51.100.10", 5060)
 
 
-def opened(table: Transactions[str], key: str, now_ms: int = 0) -> Transaction[str]:
-    transaction = table.open(key, ANNA, key, now_ms)
+def opened(table: Transactions[str], key: str, now_ms: int = 0, flow: Flow = ANNA) -> Transaction[str]:
+    transaction = table.open(key, flow, key, now_ms)
     assert transaction is not None
     return transaction
 
@@ -63,18 +66,37 @@ def test_one_that_waits_long_keeps_few_finished_ones_behind_it() -> None:
 
 def test_the_oldest_completed_makes_room() -> None:
     table: Transactions[str] = Transactions(3)
-    for key in "abc":
-        table.send(opened(table, key), key.encode(), b"", 0)
-    assert table.open("d", ANNA, "d", 0) is None
+    for key, flow in zip("abc", (ANNA, BERT, CARL), strict=True):
+        table.send(opened(table, key, flow=flow), key.encode(), b"", 0)
+    assert table.open("d", DORA, "d", 0) is None
     for key in "ba":
         transaction = table.find(key)
         assert transaction is not None
         table.final(transaction, b"answer", 1)
     opened(table, "d", 2)
     assert [key for key in "abcd" if table.find(key)] == ["a", "c", "d"]
-    opened(table, "e", 2)
-    assert table.open("f", ANNA, "f", 2) is None
+    opened(table, "e", 2, BERT)
+    assert table.open("f", DORA, "f", 2) is None
     assert len(table) == 3
+
+
+def test_one_source_holds_half_of_the_unfinished() -> None:
+    table: Transactions[str] = Transactions(8)
+    for key in "abcd":
+        opened(table, key, flow=Flow(0, "2001:db8::" + key, 5060))
+    assert table.open("e", Flow(1, "2001:db8::e", 5061), "e", 0) is None, "the same /64"
+    assert not table.crowded
+    for key in "fghi":
+        opened(table, key, flow=BERT)
+    assert table.crowded
+    assert table.open("j", CARL, "j", 0) is None, "nothing is left"
+    finished = table.find("a")
+    assert finished is not None
+    table.final(finished, b"answer", 1)
+    table.final(finished, b"answer", 1)  # counts once
+    opened(table, "e", flow=Flow(1, "2001:db8::e", 5061))
+    assert table.open("k", Flow(1, "2001:db8::e", 5061), "k", 0) is None
+    assert len(table) == 8
 
 
 def test_queues_keep_nothing_for_ever() -> None:

@@ -1,7 +1,7 @@
 """The SIP edge of one PBX: its UDP sockets, its stream listeners and the connection to it, as one."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agent.config import PbxEntry
 from agent.edges.sip.pbx_link import PbxLink
@@ -38,6 +38,15 @@ class SipEdge:
     def lost(self) -> int:
         """Messages that could not be sent: full sockets, and connections that ended before."""
         return self._udp.lost + self._streams.lost + self._lost + (self._link.lost if self._link else 0)
+
+    @property
+    def dropped(self) -> int:
+        """Datagrams that the kernel dropped before we saw them."""
+        return self._udp.dropped
+
+    def shut_out(self, sources: Sequence[str]) -> None:
+        """Let the kernel drop the datagrams of these sources; connections are refused one by one."""
+        self._udp.shut_out(sources)
 
     async def open(self) -> list[str]:
         """Bind every listener and read from now on; the bound addresses. OSError when one is taken."""

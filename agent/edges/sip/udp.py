@@ -7,13 +7,15 @@ turn. No log line, no task and no lock.
 import asyncio
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from agent.edges.sip import sieve
 from agent.edges.sip.datagrams import Datagrams, address_of
 from agent.endpoint import Endpoint
 from agent.service.site import Site
 from runtime.clock import Clock
 from telephony.address import Flow
+from telephony.emergency import emergency_openings
 
 RECEIVE_BUFFER = 4 * 1024 * 1024  # what the kernel may grant of it holds a burst during an fsync
 QUEUE_LIMIT = 10_000  # datagrams that wait for a full socket; beyond it they are lost, as UDP may
@@ -36,6 +38,11 @@ class UdpEdge:
         """Datagrams that could not be sent."""
         return sum(sock.lost for sock in self._sockets.values())
 
+    @property
+    def dropped(self) -> int:
+        """Datagrams that the kernel dropped: who was shut out, and what came while a buffer was full."""
+        return sum(sieve.dropped(sock.socket) for sock in self._sockets.values())
+
     def open(self) -> list[str]:
         """Bind every listener and read from now on; the bound addresses. OSError when one is taken."""
         try:
@@ -54,6 +61,12 @@ class UdpEdge:
         for sock in self._sockets.values():
             sock.close()
 
+    def shut_out(self, sources: Sequence[str]) -> None:
+        """Let the kernel drop what these sources send, but for emergency calls, and nobody else's."""
+        urgent = emergency_openings(self._site.guard.emergency)
+        for sock in self._sockets.values():
+            sieve.attach(sock.socket, sources, urgent)
+
     def send(self, flow: Flow, data: bytes) -> None:
         """Send at the end of this turn; an unreachable peer loses it, as UDP does."""
         sock = self._sockets[flow.listener]
@@ -64,11 +77,14 @@ class UdpEdge:
     def _turn(self, sock: "_Socket") -> None:
         """Take what has arrived, let the site settle, and send what came of it."""
         now_ms = self._clock.monotonic_ms()
-        take, flows = self._site.receive, sock.flows
+        take, admit, urgent = self._site.receive, self._site.meter.admit, self._site.urgent
+        flows = sock.flows
         self._in_turn = True
         try:
             for data, peer in sock.datagrams.receive():
-                take(data, flows.get(peer) or sock.flow(peer), now_ms)
+                flow = flows.get(peer) or sock.flow(peer)
+                if admit(flow.host, now_ms) or urgent(data, flow.host, now_ms):
+                    take(data, flow, now_ms)
         except OSError as error:
             if error.errno not in ICMP_ANSWERS:
                 raise

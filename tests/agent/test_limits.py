@@ -1,0 +1,98 @@
+"""Floods, emergency calls and a disk that is behind: what a whole agent still does, over real UDP."""
+
+import asyncio
+import socket
+
+import pytest
+
+from agent.store import journal
+from tests.agent.conftest import House
+from tests.agent.scripted_pbx import Address, status_of
+
+FLOODER, PHONE = "127.66.0.1", "127.66.0.2"
+
+
+def invite(number: str, host: str) -> bytes:
+    """A call that begins at a phone."""
+    return (
+        f"INVITE sip:{number}@pbx.test SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP {host}:5060;rport;branch=z9hG4bK{number}\r\n"
+        f"Max-Forwards: 70\r\nFrom: <sip:202@pbx.test>;tag=1\r\nTo: <sip:{number}@pbx.test>\r\n"
+        f"Call-ID: call-{number}@{host}\r\nCSeq: 1 INVITE\r\nContact: <sip:202@{host}:5060>\r\n"
+        "Content-Length: 0\r\n\r\n"
+    ).encode()
+
+
+def flood(guard: Address, count: int) -> None:
+    """So many datagrams from one address, all in the kernel's buffer before the agent reads the first."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flooder:
+        flooder.bind((FLOODER, 0))
+        for _ in range(count):
+            flooder.sendto(b"garbage", guard)
+
+
+async def heard_by_pbx(house: House, start: bytes) -> bool:
+    """Whether the next requests that reach the PBX hold one that begins so; five seconds are given."""
+    async with asyncio.timeout(5):
+        while not any(request.startswith(start) for request in house.pbx.requests):
+            await house.pbx.received.get()
+    return True
+
+
+async def test_a_flood_is_refused_unread_and_told(house: House) -> None:
+    house.limits = "{messages_per_s: 10, burst: 20}"
+    async with house.running() as main:
+        flood(house.guard, 500)
+        phone = await house.phone(PHONE)
+        assert await phone.registered(house.guard, "202") == 200
+        assert house.lyon.site.rejections["malformed"] in range(20, 30)
+        assert house.status()["rejections"]["over_limit"] > 400
+        assert house.status()["alarms"] == []
+        house.lyon.floods.look(main.edges["lyon"], main.clock.monotonic_ms())
+        (alarm,) = house.status()["alarms"]
+        assert (alarm["code"], FLOODER in alarm["hint"]) == ("flood", True)
+
+
+async def test_trusted_sources_and_the_pbx_have_no_limit(house: House) -> None:
+    house.limits = f'{{messages_per_s: 1, burst: 2, trusted: ["{FLOODER}"]}}'
+    async with house.running():
+        flood(house.guard, 500)
+        for user in ("202", "203", "204"):
+            assert await house.register(user) == 200  # from the address of the PBX
+        assert house.lyon.site.rejections["malformed"] == 500
+        assert "over_limit" not in house.status()["rejections"]
+
+
+async def test_an_emergency_call_of_a_source_over_its_limit_passes(house: House) -> None:
+    house.limits = "{messages_per_s: 1, burst: 2}"
+    async with house.running():
+        phone = await house.phone(FLOODER)
+        flood(house.guard, 100)
+        phone.transport.sendto(invite("203", FLOODER), house.guard)
+        for _ in range(50):
+            phone.transport.sendto(invite("112", FLOODER), house.guard)
+        assert await heard_by_pbx(house, b"INVITE sip:112@")
+        helpers = await house.phone(PHONE)
+        assert await helpers.registered(house.guard, "202") == 200
+        assert not any(request.startswith(b"INVITE sip:203@") for request in house.pbx.requests)
+        calls = sum(request.startswith(b"INVITE sip:112@") for request in house.pbx.requests)
+        assert calls <= 20, "they too have a limit"
+
+
+async def test_calls_pass_while_the_disk_is_behind(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with house.running():
+        phone = await house.phone()
+        assert await phone.registered(house.guard, "202") == 200
+        await house.written()
+        with monkeypatch.context() as behind:
+            behind.setattr(journal, "FULL_AT", 0)
+            phone.register(house.guard, "203")
+            phone.transport.sendto(b"\r\n\r\n", house.guard)
+            phone.transport.sendto(invite("112", "127.0.0.1"), house.guard)
+            phone.transport.sendto(invite("204", "127.0.0.1"), house.guard)
+            assert await heard_by_pbx(house, b"INVITE sip:112@")
+            assert await heard_by_pbx(house, b"INVITE sip:204@")
+            assert (await phone.answer(), status_of(await phone.answer())) == (b"\r\n", 200)
+            assert house.status()["rejections"]["store_busy"] == 1
+            assert not any(b"203@pbx.test" in request for request in house.pbx.requests)
+        assert await phone.registered(house.guard, "203") == 200
