@@ -1,6 +1,7 @@
 """Where SIP is heard and sent: `udp:192.0.2.10:5060` as it stands in agent.yaml."""
 
 import re
+import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
@@ -68,6 +69,12 @@ class Endpoint:
         if address.ip is None:
             raise ValueError(f'found "{text}"; write an IP address instead of the name {address.host!r}')
         return cls(transport, address)
+
+    @property
+    def bound(self) -> tuple[socket.SocketKind, str, int]:
+        """What the socket of a listener here is: its kind, IP address and port."""
+        kind = socket.SOCK_DGRAM if self.transport == "udp" else socket.SOCK_STREAM
+        return kind, self.address.host, self.address.port
 
     def __str__(self) -> str:
         return f"{self.transport}:{self.address}"

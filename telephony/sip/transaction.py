@@ -131,6 +131,11 @@ class Transactions(Generic[Matter]):
     def __len__(self) -> int:
         return len(self._by_key)
 
+    @property
+    def pending(self) -> int:
+        """How many have no final answer yet."""
+        return len(self._by_key) - len(self._completed)
+
     def find(self, key: Hashable) -> Transaction[Matter] | None:
         """The transaction that a request with this key repeats."""
         return self._by_key.get(key)

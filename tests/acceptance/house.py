@@ -5,6 +5,7 @@ Every program is the shipped one, started as a user starts it; the master is ask
 
 import asyncio
 import json
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -25,6 +26,8 @@ from tests.acceptance.peers.waiting import until
 SIP = 5060
 AGENTS = 8443
 INSTALLATION = "acme"
+SO_RCVBUFFORCE = 33  # Python does not name it
+RECEIVE_BUFFER = 4 << 20
 NO_LINGER = {"user": 0}
 
 
@@ -168,10 +171,13 @@ class House:
         inventory.write_text(json.dumps({"licences": rows}))
         run("licence-master", "install", str(inventory), "--config", str(self.config), *flags)
 
-    def site(self, name: str, *, start: bool = True, digest: bool = True, **sip: Any) -> Site:
+    def site(
+        self, name: str, *, start: bool = True, digest: bool = True, activated: bool = False, **sip: Any
+    ) -> Site:
         """Start a Kamailio, let an agent join for this PBX, and start it in front.
 
-        With `digest=False` the PBX trusts by IP and challenges nobody; `sip` are more keys of the entry.
+        With `digest=False` the PBX trusts by IP and challenges nobody; with `activated` the agent's socket
+        is opened by somebody else and survives it; `sip` are more keys of the entry.
         """
         folder = self.network.folder / f"pbx-{name}"
         address = (self.network.address(), SIP)
@@ -182,7 +188,8 @@ class House:
         config.write_text(json.dumps(agent_configuration(name, guard, registrar.host, **sip)))
         self.join(name, config)
         words = [own_command("pbx-agent"), "run", "--config", str(config)]
-        agent = Command(self.network, f"agent-{name}", words, ready="agent.ready")
+        sockets = [activated_socket(self.network, guard)] if activated else []
+        agent = Command(self.network, f"agent-{name}", words, ready="agent.ready", sockets=sockets)
         site = Site(name, (guard, SIP), registrar, agent, self.network)
         self.sites[name] = site
         if start:
@@ -284,6 +291,13 @@ def agent_configuration(name: str, guard: str, pbx: str, **sip: Any) -> dict[str
         "objects": objects,
     }
     return {"data": "data", "pbxs": [{**entry, **sip}]}
+
+
+def activated_socket(network: Network, host: str) -> socket.socket:
+    """A UDP socket as pbx-agent.socket opens it: for a buffer above the system's limit it needs no root."""
+    made = network.udp(host, SIP)
+    made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    return made
 
 
 def ask(uds: Path, path: str) -> Any:
