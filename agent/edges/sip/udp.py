@@ -53,7 +53,7 @@ class UdpEdge:
     def pause(self) -> None:
         """Read no more, so that what arrives from now on is left for whoever holds the sockets next."""
         for sock in self._sockets:
-            asyncio.get_running_loop().remove_reader(sock.fileno())
+            asyncio.get_running_loop().remove_reader(sock.number)
 
     def close(self) -> None:
         """Read and send no more."""
