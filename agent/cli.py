@@ -19,6 +19,7 @@ from agent.store import enrolment
 from licensing import wire
 from licensing.codes import Code
 from runtime import daemon, logs
+from runtime.activation import complaints
 from runtime.cli import Exit, JsonFlag, application, fail, load_or_fail, print_json, table
 
 DEFAULT_CONFIG = Path("/etc/pbx-agent/agent.yaml")
@@ -97,6 +98,10 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     Example: pbx-agent run --config /etc/pbx-agent/agent.yaml
     """
     loaded = load_or_fail(config, AgentConfig, files=True)
+    listeners = [endpoint.bound for entry in loaded.pbxs for endpoint in entry.sip.listen]
+    amiss = [f"inherited socket {text}" for text in complaints(listeners)]
+    if amiss:
+        fail(Exit.USAGE, "\n".join([*amiss, "make pbx-agent.socket and sip.listen of agent.yaml agree"]))
     for entry in loaded.pbxs:
         try:
             enrolment.load(loaded.data / entry.name)

@@ -1,6 +1,7 @@
 """Where SIP is heard and sent: `udp:192.0.2.10:5060` as it stands in agent.yaml."""
 
 import re
+import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
@@ -75,6 +76,12 @@ class Endpoint:
         """4 or 6."""
         assert self.address.ip is not None, "parse has seen to it"
         return self.address.ip.version
+
+    @property
+    def bound(self) -> tuple[socket.SocketKind, str, int]:
+        """What the socket of a listener here is: its kind, IP address and port."""
+        kind = socket.SOCK_DGRAM if self.transport == "udp" else socket.SOCK_STREAM
+        return kind, self.address.host, self.address.port
 
     def __str__(self) -> str:
         return f"{self.transport}:{self.address}"

@@ -1,7 +1,7 @@
 """The agent as one readable list: enrolments, journals, sites, sockets, then tasks until the stop."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from agent.config import AgentConfig
@@ -17,6 +17,10 @@ from runtime.daemon import notify_ready, spare_the_collector
 from runtime.logs import logger
 from runtime.server import listen_unix, serve
 from runtime.signing import SigningKey
+
+# A drain takes a second at most: a PBX answers in milliseconds, a phone repeats itself after half a second.
+DRAIN_LOOKS = 200
+DRAIN_LOOK_S = 0.005
 
 log = logger()
 
@@ -48,7 +52,9 @@ class Main:
                     self.edges[name] = await self._listen(pbx)
                 cares = [tasks.create_task(edge.run(), name="sip edge") for edge in self.edges.values()]
                 await stop.wait()
-                for edge in self.edges.values():
+                edges = self.edges.values()
+                await asyncio.gather(*map(_drain, self.pbxs.values(), edges))
+                for edge in edges:
                     edge.close()
                 for task in talks + cares:
                     task.cancel()
@@ -89,3 +95,21 @@ class Main:
         log.info("agent.ready", sip=self.addresses)
         self.ready.set()
         notify_ready()
+
+
+async def _drain(pbx: OpenPbx, edge: SipEdge) -> None:
+    """Go on until all that was taken in is answered, at most a second; then read no more.
+
+    What is still unread, and the PBX's answers to what is still open, are for the next process where the
+    sockets outlive this one (decision 0015).
+    """
+    await _soon(lambda: pbx.site.idle)
+    edge.pause()
+    await _soon(lambda: not pbx.site.writing)
+
+
+async def _soon(condition: Callable[[], bool]) -> None:
+    for _ in range(DRAIN_LOOKS):
+        if condition():
+            return
+        await asyncio.sleep(DRAIN_LOOK_S)

@@ -114,6 +114,11 @@ class Guard:
         """When `handle_timers` has work, in monotonic ms."""
         return self._registrations.next_timer()
 
+    @property
+    def pending(self) -> int:
+        """How many REGISTERs have no final answer yet: the PBX owes it, or the verdict."""
+        return self._registrations.pending
+
     def restore(self, registrations: Iterable[Registration], now_ms: int) -> None:
         """Take stored registrations in, each for its whole granted time; the verdict is not asked."""
         self._registrations.bindings.restore(registrations, now_ms)

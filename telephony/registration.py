@@ -56,6 +56,11 @@ class Registrations:
         self._reserving: dict[str, Relay] = {}
         self._waiting: dict[str, list[Relay]] = {}
 
+    @property
+    def pending(self) -> int:
+        """How many REGISTERs have no final answer yet."""
+        return self._transactions.pending
+
     def register(self, request: Message, flow: Flow, now_ms: int) -> list[Output]:
         """A REGISTER of a phone: repeat the answer, forward it, hold it, or refuse it."""
         via = request.via

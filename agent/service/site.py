@@ -69,6 +69,7 @@ class Site:
         self._mention: Callable[[], None] = _nobody
         self._behind = 0
         self._carriers = Carriers()
+        self._unrecorded = 0
         self._doubted: tuple[str, ...] = ()
         self._doubted_until_ms = 0
         self._pages: dict[str, str] = {}
@@ -90,6 +91,16 @@ class Site:
         """
         self._send, self._speak, self._mention = send, speak, mention
         self._look_again(self._clock.monotonic_ms(), SHORTEST_TIMER_MS)
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was taken in has been answered."""
+        return not self.guard.pending and not self.writing
+
+    @property
+    def writing(self) -> bool:
+        """Whether something waits for the disk before it may leave."""
+        return bool(self._behind or self._unrecorded)
 
     def close(self) -> None:
         """Send nothing more."""
@@ -190,12 +201,16 @@ class Site:
             elif type(output) is Record:
                 stored = self._store(output, now_ms)
                 if output.durable:
-                    rest = outputs[index + 1 :]
-                    stored.add_done_callback(partial(self._carry_out_stored, rest))
+                    self._unrecorded += 1
+                    stored.add_done_callback(partial(self._carry_out_recorded, outputs[index + 1 :]))
                     return
             elif type(output) is Rejected:
                 self.rejections[output.reason] += 1
                 self._chronicle.rejected(output, now_ms)
+
+    def _carry_out_recorded(self, outputs: Sequence[Output], stored: asyncio.Future[None]) -> None:
+        self._unrecorded -= 1
+        self._carry_out_stored(outputs, stored)
 
     def _carry_out_stored(self, outputs: Sequence[Output], stored: asyncio.Future[None]) -> None:
         if not stored.cancelled() and stored.exception() is None:

@@ -142,6 +142,11 @@ class Transactions(Generic[Matter]):
         """Whether three quarters of the places are taken by unfinished ones: the rest is for the known."""
         return 4 * self._unfinished >= 3 * self._limit
 
+    @property
+    def pending(self) -> int:
+        """How many have no final answer yet."""
+        return self._unfinished
+
     def find(self, key: Hashable) -> Transaction[Matter] | None:
         """The transaction that a request with this key repeats."""
         return self._by_key.get(key)

@@ -5,6 +5,7 @@ Every program is the shipped one, started as a user starts it; the master is ask
 
 import asyncio
 import json
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -27,6 +28,8 @@ SIP = 5060
 AGENTS = 8443
 PORTS = {"udp": SIP, "tcp": SIP, "tls": 5061, "ws": 5080, "wss": 5443}
 INSTALLATION = "acme"
+SO_RCVBUFFORCE = 33  # Python does not name it
+RECEIVE_BUFFER = 4 << 20
 NO_LINGER = {"user": 0}
 
 
@@ -213,12 +216,20 @@ class House:
         run("licence-master", "install", str(inventory), "--config", str(self.config), *flags)
 
     def site(
-        self, name: str, *, start: bool = True, digest: bool = True, ways: Ways | None = None, **entry: Any
+        self,
+        name: str,
+        *,
+        start: bool = True,
+        digest: bool = True,
+        activated: bool = False,
+        ways: Ways | None = None,
+        **entry: Any,
     ) -> Site:
         """Start a Kamailio, let an agent join for this PBX, and start it in front.
 
-        With `digest=False` the PBX trusts by IP and challenges nobody; `ways` are other transports than UDP
-        over IPv4, `entry` more keys of agent.yaml.
+        With `digest=False` the PBX trusts by IP and challenges nobody; with `activated` the agent's socket is
+        opened by somebody else and survives it; `ways` are other transports than UDP over IPv4, `entry` more
+        keys of agent.yaml.
         """
         ways = ways or Ways()
         folder, guard = self.network.folder / f"pbx-{name}", self.network.address()
@@ -232,7 +243,8 @@ class House:
         config.write_text(json.dumps(agent_configuration(name, guard, host, **{"sip": sip, **entry})))
         self.join(name, config)
         words = [own_command("pbx-agent"), "run", "--config", str(config)]
-        agent = Command(self.network, f"agent-{name}", words, ready="agent.ready")
+        sockets = [activated_socket(self.network, guard)] if activated else []
+        agent = Command(self.network, f"agent-{name}", words, ready="agent.ready", sockets=sockets)
         site = Site(name, (guard, SIP), registrar, agent, self.network, doors, ways)
         self.sites[name] = site
         if start:
@@ -336,6 +348,13 @@ def agent_configuration(name: str, guard: str, pbx: str, **entry: Any) -> dict[s
     sip = {"listen": [f"udp:{guard}:{SIP}"], "pbx": f"udp:{pbx}:{SIP}"}
     made = {"name": name, "software": 13, "sip": sip, "objects": objects}
     return {"data": "data", "pbxs": [{**made, **entry}]}
+
+
+def activated_socket(network: Network, host: str) -> socket.socket:
+    """A UDP socket as pbx-agent.socket opens it: for a buffer above the system's limit it needs no root."""
+    made = network.udp(host, SIP)
+    made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    return made
 
 
 def ask(uds: Path, path: str) -> Any:

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import sqlite3
 import stat
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from agent.store import enrolment
 from tests.agent.conftest import House
 from tests.agent.scripted_master import TOKEN, ScriptedMaster
+from tests.agent.scripted_pbx import status_of
 
 PROGRAM = str(Path(sys.executable).with_name("pbx-agent"))
 
@@ -203,6 +205,75 @@ async def test_after_a_clean_stop_wants_fall_again(house: House, config: Path) -
     async with started(config):
         assert await phone.registered(house.guard, "202", expires=0) == 200
         await house.heard_demand(used=0, want=0)
+
+
+def stopped_clean(house: House) -> bool:
+    """Whether the last stop left nothing in doubt."""
+    with closing(sqlite3.connect(house.data / "lyon" / "agent.db")) as journal:
+        return bool(journal.execute("SELECT value FROM mark WHERE name = 'clean_stop'").fetchone() == (1,))
+
+
+async def test_a_stop_waits_for_what_the_pbx_owes(house: House, config: Path) -> None:
+    """What was forwarded is answered, stored and passed on before the end, a first registration too."""
+    house.pbx.silent = True
+    async with started(config) as agent:
+        phone = await house.phone()
+        phone.register(house.guard, "202")
+        async with asyncio.timeout(10):
+            request, guard = await house.pbx.received.get()
+        agent.process.terminate()
+        await agent.until("daemon.stopping")
+        await agent_reads_on(house)
+        house.pbx.transport.sendto(house.pbx.answer(request), guard)
+        assert status_of(await phone.answer()) == 200
+        assert await agent.ended() == 0
+    assert stopped_clean(house)
+    house.pbx.silent = False
+    async with started(config):
+        (pbx,) = (await asked(config, "status"))["pbxs"]
+        assert (pbx["classes"]["seat"]["used"], pbx["bindings"]) == (1, 1)
+
+
+async def test_a_stop_waits_for_the_disk(house: House, config: Path) -> None:
+    """The 200 of a first binding waits for its record (decision 0010), and the stop for both."""
+    house.pbx.silent = True
+    async with started(config) as agent:
+        phone = await house.phone()
+        phone.register(house.guard, "202")
+        async with asyncio.timeout(10):
+            request, guard = await house.pbx.received.get()
+        with closing(sqlite3.connect(house.data / "lyon" / "agent.db", isolation_level=None)) as busy:
+            busy.execute("BEGIN IMMEDIATE")
+            house.pbx.transport.sendto(house.pbx.answer(request), guard)
+            await agent_reads_on(house)
+            agent.process.terminate()
+            await agent.until("daemon.stopping")
+            await agent_reads_on(house)
+            busy.execute("ROLLBACK")
+        assert status_of(await phone.answer()) == 200
+        assert await agent.ended() == 0
+    assert stopped_clean(house)
+
+
+async def agent_reads_on(house: House) -> None:
+    """Return when the guard has taken something in after its stop began: it answers keep-alives itself."""
+    probe = await house.phone()
+    probe.transport.sendto(b"\r\n\r\n", house.guard)
+    async with asyncio.timeout(5):
+        assert (await probe.received.get())[0] == b"\r\n"
+
+
+async def test_a_pbx_that_never_answers_holds_no_stop(house: House, config: Path) -> None:
+    house.pbx.silent = True
+    async with started(config) as agent:
+        phone = await house.phone()
+        phone.register(house.guard, "202")
+        async with asyncio.timeout(10):
+            await house.pbx.received.get()
+        agent.process.terminate()
+        async with asyncio.timeout(3):
+            assert await agent.ended() == 0
+    assert not stopped_clean(house), "the PBX may bind 202 after all"
 
 
 async def test_bypass_and_bye_commands(house: House, config: Path) -> None:

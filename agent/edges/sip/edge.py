@@ -75,6 +75,10 @@ class SipEdge:
                 self._log.info("certificates.loaded")
         return self._contexts is not None
 
+    def pause(self) -> None:
+        """Read no more datagrams: they are for whoever holds the sockets next. Connections end with us."""
+        self._udp.pause()
+
     def close(self) -> None:
         """Read and send no more."""
         self._udp.close()

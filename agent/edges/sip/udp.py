@@ -13,6 +13,7 @@ from agent.edges.sip import sieve
 from agent.edges.sip.datagrams import Datagrams, address_of
 from agent.endpoint import Endpoint
 from agent.service.site import Site
+from runtime.activation import inherited
 from runtime.clock import Clock
 from telephony.address import Flow
 from telephony.emergency import emergency_openings
@@ -55,6 +56,11 @@ class UdpEdge:
         for sock in self._sockets.values():
             loop.add_reader(sock.number, self._turn, sock)
         return [f"udp:{_written(sock.socket.getsockname())}" for sock in self._sockets.values()]
+
+    def pause(self) -> None:
+        """Read no more, so that what arrives from now on is left for whoever holds the sockets next."""
+        for sock in self._sockets.values():
+            asyncio.get_running_loop().remove_reader(sock.number)
 
     def close(self) -> None:
         """Read and send no more."""
@@ -159,6 +165,10 @@ class _Socket:
 
 def _bound(endpoint: Endpoint) -> socket.socket:
     host, port = endpoint.address.host, endpoint.address.port
+    given = inherited(*endpoint.bound)
+    if given is not None:
+        given.setblocking(False)
+        return given
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:

@@ -30,6 +30,8 @@ PACKAGES = {
     "nsenter": "util-linux",
     "taskset": "util-linux",
     "strace": "strace",
+    "systemctl": "systemd",
+    "systemd-analyze": "systemd",
 }
 
 

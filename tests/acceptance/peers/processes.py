@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -52,12 +53,17 @@ class Program:
         *,
         ready: str | None = None,
         environment: Mapping[str, str] | None = None,
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
-        """Describe the process; with `ready` (a pattern of its log) `start` waits for that line."""
+        """Describe the process; with `ready` (a pattern of its log) `start` waits for that line.
+
+        It inherits `sockets` as from systemd; they stay open here, across its restarts.
+        """
         self.name = name
         self.folder = folder
         self.log_path = folder / f"{name}.log"
         self._command = command
+        self._sockets = sockets
         self._ground = ground
         self._ready = ready
         self._environment = {**os.environ, **(environment or {})}
@@ -84,7 +90,8 @@ class Program:
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                self._ground.inside(self._command),
+                self._ground.inside([*self._activation(), *self._command]),
+                pass_fds=[sock.fileno() for sock in self._sockets],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -94,6 +101,12 @@ class Program:
             )
         if self._ready is not None:
             self.wait_for(self._ready)
+
+    def _activation(self) -> list[str]:
+        if not self._sockets:
+            return []
+        numbers = ",".join(str(sock.fileno()) for sock in self._sockets)
+        return [sys.executable, str(Path(__file__).with_name("activated.py")), numbers]
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -182,7 +195,10 @@ class Command(Program):
         *,
         ready: str | None = None,
         environment: Mapping[str, str] | None = None,
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
         """Describe the process; its folder is made at the start."""
         folder = network.folder / name
-        super().__init__(name, command, folder, network, ready=ready, environment=environment)
+        super().__init__(
+            name, command, folder, network, ready=ready, environment=environment, sockets=sockets
+        )
