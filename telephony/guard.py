@@ -9,7 +9,7 @@ from telephony.address import Flow
 from telephony.binding import Registration
 from telephony.directory import Directory
 from telephony.hop import Hop
-from telephony.output import Output, Reason, Rejected, Send
+from telephony.output import Output, Send
 from telephony.registration import REGISTER, Registrations
 from telephony.router import Router
 from telephony.settings import Settings
@@ -42,7 +42,7 @@ class Guard:
                 return outputs
         message = scan(data)
         if message is None:
-            outputs.append(Rejected(Reason.MALFORMED, "not a complete SIP message", flow))
+            outputs += self._registrations.unreadable(data, flow)
         elif self._is_pbx(flow):
             if message.is_request:
                 outputs += self._router.request(message, flow)

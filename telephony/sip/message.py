@@ -27,6 +27,11 @@ CONTENT_LENGTH = b"content-length"
 ROUTE = b"route"
 RECORD_ROUTE = b"record-route"
 PATH = b"path"
+DATE = b"date"
+TIMESTAMP = b"timestamp"
+WARNING = b"warning"
+RETRY_AFTER = b"retry-after"
+MIN_EXPIRES = b"min-expires"
 
 # Method, Request-URI and 0 of a request; two empty strings and the status of a response.
 StartLine = tuple[bytes, bytes, int]
@@ -35,14 +40,14 @@ _UNFOLDED_END = re.compile(rb"\r\n(?![ \t])")
 _COMPACT = {VIA: b"v", FROM: b"f", TO: b"t", CALL_ID: b"i", CONTACT: b"m", CONTENT_LENGTH: b"l"}
 _INDEXED = (
     VIA, MAX_FORWARDS, FROM, TO, CALL_ID, CSEQ, CONTACT, EXPIRES, AUTHORIZATION, PROXY_AUTHORIZATION,
-    CONTENT_LENGTH, ROUTE, RECORD_ROUTE, PATH,
+    CONTENT_LENGTH, ROUTE, RECORD_ROUTE, PATH, DATE, TIMESTAMP, WARNING, RETRY_AFTER, MIN_EXPIRES,
 )  # fmt: skip
 # Spellings seen most, so that most lines need one look-up; b"" marks a header that is not indexed.
 _SPELLINGS = {name: name for name in _INDEXED}
 _SPELLINGS |= {compact: name for name, compact in _COMPACT.items()}
 _SPELLINGS |= {name.title(): name for name in _INDEXED} | {b"Call-ID": CALL_ID, b"CSeq": CSEQ}
 _SPELLINGS |= dict.fromkeys(
-    (b"User-Agent", b"Allow", b"Supported", b"Server", b"Content-Type", b"Date", b"Require", b"Event"), b""
+    (b"User-Agent", b"Allow", b"Supported", b"Server", b"Content-Type", b"Require", b"Event"), b""
 )
 _BLANKS = b" \t\r\n"
 
@@ -99,8 +104,8 @@ class Message:
 
     @property
     def clean(self) -> bool:
-        """Whether CR and LF are only line ends and folds, and no NUL is there: others may split at those."""
-        return len(self._head) - len(self._head.translate(None, b"\r\n\0")) == 2 * self._ends
+        """Whether CR and LF are only line ends and folds, and nothing else is there where others may split."""
+        return len(self._head) - len(self._head.translate(None, b"\r\n\v\f\0")) == 2 * self._ends
 
     @property
     def is_request(self) -> bool:
