@@ -218,7 +218,7 @@ def test_parameters_in_quotes_are_not_parameters() -> None:
         b"Timestamp: ",
         b"Path: ",
         b"",
-    ],  # fmt: skip
+    ],
 )
 def test_no_bytes_take_long(filling: bytes, header: bytes) -> None:
     data = register().replace(
