@@ -104,7 +104,7 @@ class Message:
 
     @property
     def clean(self) -> bool:
-        """Whether CR and LF are only line ends and folds, and nothing else is there where others may split."""
+        """Whether CR and LF are only line ends and folds, and nothing else is where others may split."""
         return len(self._head) - len(self._head.translate(None, b"\r\n\v\f\0")) == 2 * self._ends
 
     @property
