@@ -18,7 +18,7 @@ from telephony.sip.contact import Contact, read_contacts, read_expires
 from telephony.sip.message import Message
 from telephony.sip.refused import read_refused
 from telephony.sip.transaction import PENDING, Event, Transaction, Transactions
-from telephony.sip.validate import describe, validate
+from telephony.sip.validate import check_contacts, check_head, describe
 from telephony.verdict import Admitted, Decision, Refused, Verdict, Waiting
 
 REGISTER = b"REGISTER"
@@ -62,8 +62,9 @@ class Registrations:
         relay = self._transactions.find(key)
         if relay is not None:
             return [Send(relay.flow, relay.answer)] if relay.answer else []
-        problems = validate(request)
+        problems = check_head(request)
         contacts = read_contacts(request)
+        problems += check_contacts(request, contacts)
         to = request.address(sip.TO)
         subject = None if to is None else self._directory.find(to.uri)
         if problems or contacts is None or subject is None:

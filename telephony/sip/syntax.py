@@ -41,7 +41,6 @@ _TIMESTAMP = re.compile(
 _WARNING = re.compile(
     LWS + rb"[0-9]{3} (?:" + TOKEN + rb"|" + HOST + _PORT + rb") " + QUOTED + LWS
 )  # fmt: skip
-_SHARE = re.compile(rb"0(?:\.[0-9]{0,3})?+|1(?:\.0{0,3})?+")
 
 
 def is_request_uri(uri: bytes) -> bool:
@@ -85,8 +84,3 @@ def are_warnings(value: bytes) -> bool:
 def are_addresses(value: bytes) -> bool:
     """Whether each element is an address: Route, Record-Route, Path."""
     return all(map(grammar.read_address, grammar.split_elements(value)))
-
-
-def is_share(text: bytes) -> bool:
-    """Whether this is a qvalue: 0 to 1 with at most three decimals."""
-    return _SHARE.fullmatch(text) is not None

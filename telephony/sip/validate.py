@@ -13,14 +13,12 @@ from typing import NamedTuple
 
 from telephony.sip import grammar, syntax
 from telephony.sip import message as sip
-from telephony.sip.contact import STAR
+from telephony.sip.contact import STAR, Contact, read_contacts
 from telephony.sip.message import Message
 
 # Few Request-URIs and numbers are ever seen in REGISTERs; those of calls pass through.
-FEW = 1_024
-# Each refresh of a phone has the same contacts.
-MANY = 32_768
-CACHED_LENGTH = 400
+CACHE_LIMIT = 1_024
+CACHED_LENGTH = 200
 
 _CR, _COMMA = b"\r,"  # as numbers: bytes find a number at once, but a text of one byte only by a detour
 _NOT_IN_CALL_ID = bytes(range(0x21)) + b"\x7f,;"
@@ -61,23 +59,25 @@ def describe(problems: list[Problem]) -> str:
 
 def validate(message: Message) -> list[Problem]:
     """Everything wrong with a request or response, read strictly; an empty list when nothing is."""
+    return check_head(message) + check_contacts(message, read_contacts(message))
+
+
+def check_head(message: Message) -> list[Problem]:
+    """Everything wrong but the contacts: who wants to know those, too, reads them only once."""
     found = check_routing(message) if message.is_request else _check_common(message)
-    names = message.names
     if not message.sound or _CR in message.lines[0] or not (message.clean or _is_clean(message.lines)):
         found.append(Problem("head", "a line that is no header"))
-    for name in (sip.FROM, sip.TO):
-        if message.address(name) is None:
-            found.append(Problem(name.decode(), "malformed" if name in names else "missing"))
-    repeated = message.repeated
-    several = _COMMA in message.value(sip.VIA) or (repeated and sip.VIA in repeated)
+    if message.address(sip.FROM) is None:
+        found.append(Problem("from", "malformed" if sip.FROM in message else "missing"))
+    if message.address(sip.TO) is None:
+        found.append(Problem("to", "malformed" if sip.TO in message else "missing"))
+    several = _COMMA in message.value(sip.VIA) or sip.VIA in message.repeated
     if several and not all(map(grammar.read_via, message.elements(sip.VIA)[1:])):
         found.append(Problem("via", "malformed below the topmost"))
-    if sip.CONTACT in names:
-        found += _check_contacts(message)
-    if sip.AUTHORIZATION in names and not _each_line(message, sip.AUTHORIZATION, syntax.is_credentials):
+    if sip.AUTHORIZATION in message and not _each_line(message, sip.AUTHORIZATION, syntax.is_credentials):
         found.append(Problem("authorization", "malformed"))
-    if not names.isdisjoint(_RARE):
-        odd = [name for name in _FIELDS if name in names and not _each_line(message, name, _FIELDS[name])]
+    if not message.names.isdisjoint(_RARE):
+        odd = [name for name in _FIELDS if name in message and not _each_line(message, name, _FIELDS[name])]
         found += [Problem(name.decode(), "malformed") for name in odd]
     return found
 
@@ -124,12 +124,12 @@ def _is_number(value: bytes, limit: int) -> bool:
     return len(value) <= CACHED_LENGTH and _is_short_number(value, limit)
 
 
-@lru_cache(FEW)
+@lru_cache(CACHE_LIMIT)
 def _is_short_number(value: bytes, limit: int) -> bool:
     return grammar.read_number(value, limit) is not None
 
 
-@lru_cache(FEW)
+@lru_cache(CACHE_LIMIT)
 def _is_request_line(method: bytes, uri: bytes) -> bool:
     return grammar.is_token(method) and syntax.is_request_uri(uri)
 
@@ -152,31 +152,13 @@ def _without_pairs(quoted: re.Match[bytes]) -> bytes:
     return _QUOTED_PAIR.sub(b"", quoted[0])
 
 
-def _check_contacts(message: Message) -> list[Problem]:
+def check_contacts(message: Message, contacts: tuple[Contact, ...] | None) -> list[Problem]:
     """What is wrong with Contact; `*` stands alone, in a REGISTER, and only with Expires: 0 (10.2.2)."""
-    value = message.value(sip.CONTACT)
-    if sip.CONTACT in message.repeated:
-        value = b",".join(message.elements(sip.CONTACT))
-    flaw = _find_flaw(value) if len(value) > CACHED_LENGTH else _known_flaw(value)
-    if flaw == STAR:
-        ended = grammar.read_number(message.value(sip.EXPIRES), 1) == 0
-        flaw = "" if ended and message.method == b"REGISTER" else "* needs REGISTER and Expires: 0"
-    return [Problem("contact", flaw)] if flaw else []
-
-
-def _find_flaw(value: bytes) -> str:
-    """What is wrong with these contacts; `*` when they are that alone, which is right or wrong elsewhere."""
-    elements = grammar.split_elements(value)
-    for element in elements:
-        address = grammar.read_address(element)
-        if address is None:
-            if element.strip(b" \t\r\n") != b"*":
-                return "malformed"
-            return STAR if len(elements) == 1 else "* and another contact"
-        share = grammar.read_params(address.params).get(b"q")
-        if share is not None and not syntax.is_share(share):
-            return "a q that is not from 0 to 1"
-    return ""
-
-
-_known_flaw = lru_cache(MANY)(_find_flaw)
+    if contacts is None:
+        return [Problem("contact", "malformed")]
+    for contact in contacts:
+        if contact.uri == STAR:
+            ended = grammar.read_number(message.value(sip.EXPIRES), 1) == 0
+            if len(contacts) > 1 or not ended or message.method != b"REGISTER":
+                return [Problem("contact", "* needs REGISTER, Expires: 0 and no other contact")]
+    return []

@@ -84,12 +84,10 @@ BROKEN = [
     ("To: <sip:201@pbx.example.com>", "To: <sip:201@pbx.example.com>\r\nt: <sip:1@b>", "to: repeated"),
     ("Contact: <sip:201@10.0.0.5:5060>", "Contact: sip:201@10.0.0.5?a=b", "contact: malformed"),
     ("Contact: <sip:201@10.0.0.5:5060>", "Contact: < sip:201@10.0.0.5>", "contact: malformed"),
-    ("Contact: <sip:201@10.0.0.5:5060>", "Contact: *, <sip:201@10.0.0.5>", "contact: * and another"),
-    ("Contact: <sip:201@10.0.0.5:5060>", "m: <sip:1@h>\r\nContact: *", "contact: malformed"),
-    ("Contact: <sip:201@10.0.0.5:5060>", "m: *\r\nContact: <sip:201@10.0.0.5>", "contact: * and another"),
+    ("Contact: <sip:201@10.0.0.5:5060>", "Contact: *, <sip:201@10.0.0.5>", "contact: * needs"),
+    ("Contact: <sip:201@10.0.0.5:5060>", "m: <sip:1@h>\r\nContact: <", "contact: malformed"),
+    ("Contact: <sip:201@10.0.0.5:5060>", "m: *\r\nContact: <sip:201@10.0.0.5>", "contact: * needs"),
     ('Contact: <sip:201@10.0.0.5:5060>;q=0.5;+sip.instance="<urn:uuid:0>"', "Contact: *", "contact: * needs"),
-    ("q=0.5", "q=1.5", "contact: a q that is not from 0 to 1"),
-    ("q=0.5", "q", "contact: a q that is not from 0 to 1"),
     ("GMT", "EST", "date: malformed"),
     ("Thu, 21 Feb", "Thu, 1 Feb", "date: malformed"),
     ("13:02:03", "13:60:03", "date: malformed"),
@@ -144,7 +142,6 @@ def test_a_method_is_a_token() -> None:
         # The RFC says how to read this: an hour (20.10).
         ("q=0.5", "expires=soon"),
         ("q=0.5", "expires=280297596632815"),
-        ("q=0.5", "q=1.000"),
         ("<sip:201@10.0.0.5:5060>", "<sip:201@10.0.0.5:5060?Route=%3Csip:a%3E>"),
         ('"Anna"', "Anna"),
         ('"Anna"', "Anna (Büro)"),
@@ -186,7 +183,9 @@ def test_responses_are_read_strictly_too(old: str, new: str, problem: str) -> No
 def test_star_ends_all_bindings_only_with_expires_0() -> None:
     starred = changed(PHONE, 'Contact: <sip:201@10.0.0.5:5060>;q=0.5;+sip.instance="<urn:uuid:0>"', "m: *")
     assert problems(changed(starred, "Expires: 3600", "Expires: 0")) == []
-    assert problems(changed(starred, "Expires: 3600\r\n", "")) == ["contact: * needs REGISTER and Expires: 0"]
+    assert problems(changed(starred, "Expires: 3600\r\n", "")) == [
+        "contact: * needs REGISTER, Expires: 0 and no other contact"
+    ]
 
 
 @pytest.mark.parametrize(
