@@ -48,7 +48,7 @@ class Guard:
                 return outputs
         message = scan(data)
         if message is None:
-            outputs.append(Rejected(Reason.MALFORMED, "not a complete SIP message", flow))
+            outputs += self._registrations.unreadable(data, flow)
         elif self.is_pbx(flow):
             if message.is_request:
                 outputs += self._router.request(message, flow)

@@ -16,16 +16,16 @@ from telephony.settings import Settings
 from telephony.sip import message as sip
 from telephony.sip.contact import Contact, read_contacts, read_expires
 from telephony.sip.message import Message
+from telephony.sip.refused import read_refused
 from telephony.sip.transaction import Event, Transaction, Transactions
-from telephony.sip.validate import Problem, check_contacts, validate
+from telephony.sip.validate import check_contacts, check_head, describe
 from telephony.verdict import Admitted, Decision, Refused, Verdict, Waiting
 
 REGISTER: Final = b"REGISTER"
 UNKNOWN_OBJECT: Final = Refused(403, "unknown_object", "This object is not known")
 PASSED: Final = Admitted(reserved=False)
-DROPPED: Final = Message(
-    (b"", b"", 0), b"", 0, [b""], b""
-)  # stands where a request was that is needed no more
+# Stands where a request was that is needed no more.
+DROPPED: Final = Message((b"", b"", 0), b"", 0, [b""], b"")
 
 
 @dataclass(slots=True, eq=False)
@@ -68,13 +68,14 @@ class Registrations:
         relay = self._transactions.find(key)
         if relay is not None:
             return [Send(relay.flow, relay.answer)] if relay.answer else []
-        problems = validate(request)
+        problems = check_head(request)
         contacts = read_contacts(request)
         problems += check_contacts(request, contacts)
         to = request.address(sip.TO)
         subject = None if to is None else self._directory.find(to.uri)
         if problems or contacts is None or subject is None:
-            return self._malformed(request, flow, problems)
+            detail = describe(problems) or "to: names nobody"
+            return self._malformed(request, flow, detail)
         if self._hop.spent(request):
             return [Send(flow, self._hop.answer(request, flow, 483, "Too Many Hops"))]
         opening = any(contact.expires_s for contact in contacts)
@@ -86,6 +87,13 @@ class Registrations:
         if relay is None:
             return self._overloaded(request, flow)
         return self._follow(relay, self._decide(matter, now_ms), now_ms)
+
+    def unreadable(self, data: bytes, flow: Flow) -> list[Output]:
+        """What `scan` refused: dropped, and a REGISTER of a phone is told why when that can be done."""
+        refused = read_refused(data, REGISTER)
+        if refused.request is None or self._settings.is_pbx(flow):
+            return [Rejected(Reason.MALFORMED, refused.what, flow)]
+        return self._malformed(refused.request, flow, refused.what, refused.status)
 
     def answered(self, response: Message, now_ms: int) -> list[Output]:
         """A response of the PBX to a REGISTER: commit or release, then pass it on without our Via."""
@@ -283,12 +291,12 @@ class Registrations:
         self._end(relay, data, now_ms)
         return outputs
 
-    def _malformed(self, request: Message, flow: Flow, problems: list[Problem]) -> list[Output]:
-        """400 when the request can be answered, else nothing."""
-        detail = "; ".join(f"{problem.where}: {problem.what}" for problem in problems) or "to: names nobody"
+    def _malformed(self, request: Message, flow: Flow, detail: str, status: int = 400) -> list[Output]:
+        """400 with the reason when the request can be answered, else nothing."""
         outputs: list[Output] = [Rejected(Reason.MALFORMED, detail, flow)]
         if self._hop.answerable(request):
-            outputs.append(Send(flow, self._hop.answer(request, flow, 400, "Bad Request")))
+            phrase = "Bad Request" if status == 400 else "Version Not Supported"
+            outputs.append(Send(flow, self._hop.answer(request, flow, status, f"{phrase} ({detail})")))
         return outputs
 
     def _overloaded(self, request: Message, flow: Flow) -> list[Output]:

@@ -13,7 +13,7 @@ from telephony.output import Output, Reason, Rejected, Send
 from telephony.settings import Settings
 from telephony.sip import message as sip
 from telephony.sip.message import Message
-from telephony.sip.validate import check_routing
+from telephony.sip.validate import check_routing, describe
 from telephony.token import Tokens
 from telephony.verdict import Refused, Verdict
 
@@ -37,8 +37,7 @@ class Router:
         """Forward one request, answer it, or say why it went nowhere; an ACK is never answered."""
         problems = check_routing(request)
         if problems:
-            detail = "; ".join(f"{problem.where}: {problem.what}" for problem in problems)
-            return [Rejected(Reason.MALFORMED, detail, source)]
+            return [Rejected(Reason.MALFORMED, describe(problems), source)]
         if request.method == b"ACK" and self._hop.answered_here(request):
             return []
         if self._hop.spent(request):

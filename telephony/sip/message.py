@@ -28,6 +28,11 @@ CONTENT_LENGTH: Final = b"content-length"
 ROUTE: Final = b"route"
 RECORD_ROUTE: Final = b"record-route"
 PATH: Final = b"path"
+DATE: Final = b"date"
+TIMESTAMP: Final = b"timestamp"
+WARNING: Final = b"warning"
+RETRY_AFTER: Final = b"retry-after"
+MIN_EXPIRES: Final = b"min-expires"
 
 # Method, Request-URI and 0 of a request; two empty strings and the status of a response.
 StartLine = tuple[bytes, bytes, int]
@@ -36,7 +41,7 @@ _UNFOLDED_END: Final = re.compile(rb"\r\n(?![ \t])")
 _COMPACT: Final = {VIA: b"v", FROM: b"f", TO: b"t", CALL_ID: b"i", CONTACT: b"m", CONTENT_LENGTH: b"l"}
 _INDEXED: Final = (
     VIA, MAX_FORWARDS, FROM, TO, CALL_ID, CSEQ, CONTACT, EXPIRES, AUTHORIZATION, PROXY_AUTHORIZATION,
-    CONTENT_LENGTH, ROUTE, RECORD_ROUTE, PATH,
+    CONTENT_LENGTH, ROUTE, RECORD_ROUTE, PATH, DATE, TIMESTAMP, WARNING, RETRY_AFTER, MIN_EXPIRES,
 )  # fmt: skip
 # Spellings seen most, so that most lines need one look-up; b"" marks a header that is not indexed.
 _SPELLINGS: Final[dict[bytes, bytes]] = {
@@ -46,7 +51,7 @@ _SPELLINGS: Final[dict[bytes, bytes]] = {
     b"Call-ID": CALL_ID,
     b"CSeq": CSEQ,
     **dict.fromkeys(
-        (b"User-Agent", b"Allow", b"Supported", b"Server", b"Content-Type", b"Date", b"Require", b"Event"),
+        (b"User-Agent", b"Allow", b"Supported", b"Server", b"Content-Type", b"Require", b"Event"),
         b"",
     ),
 }
@@ -105,8 +110,8 @@ class Message:
 
     @property
     def clean(self) -> bool:
-        """Whether CR and LF are only line ends and folds, and no NUL is there: others may split at those."""
-        return len(self._head) - len(self._head.translate(None, b"\r\n\0")) == 2 * self._ends
+        """Whether CR and LF are only line ends and folds, and nothing else is where others may split."""
+        return len(self._head) - len(self._head.translate(None, b"\r\n\v\f\0")) == 2 * self._ends
 
     @property
     def is_request(self) -> bool:

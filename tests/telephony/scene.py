@@ -140,7 +140,8 @@ class Scene:
             Row("group", ("11",)),
             Row("user", ("2??",)),
         ]
-        self.guard = Guard(settings, Directory(rows, unknown), self.verdict, self.tokens, b"branch secret")
+        self.directory = Directory(rows, unknown)
+        self.guard = Guard(settings, self.directory, self.verdict, self.tokens, b"branch secret")
 
     def receive(self, data: bytes, flow: Flow = ANNA) -> list[Output]:
         return self.guard.receive(data, flow, self.now)

@@ -1,7 +1,6 @@
 """The scanner: fields against sipmessage, untouched bytes, hostile bytes."""
 
-import random
-from time import perf_counter
+from time import thread_time
 
 import pytest
 import sipmessage
@@ -13,7 +12,7 @@ from telephony.sip.contact import read_contacts
 from telephony.sip.grammar import read_address, read_params, read_via, split_elements
 from telephony.sip.message import Message, scan
 from telephony.sip.validate import validate
-from tests.telephony.scene import ANNA, BERT, PBX, Scene, answer, only_send, register, sends, text
+from tests.telephony.scene import ANNA, PBX, Scene, only_send, register, text
 
 
 def scanned(data: bytes) -> Message:
@@ -183,86 +182,6 @@ def test_parameters_in_quotes_are_not_parameters() -> None:
     assert read_params(b';a="b;c=d";E ; f= g') == {b"a": b'"b;c=d"', b"e": b"", b"f": b"g"}
 
 
-def conversation() -> list[bytes]:
-    scene = Scene()
-    sent = only_send(scene.receive(register()), PBX)
-    route = f"Route: <sip:{scene.token(BERT)}@192.0.2.10:5060;lr>"
-    invite = text(
-        "INVITE sip:202@pbx.example.com SIP/2.0",
-        "v: SIP/2.0/UDP 10.0.0.5:5060;rport;branch=z9hG4bKx, SIP/2.0/TCP h;branch=y",
-        "Route: <sip:192.0.2.10;lr>,",
-        ' "a, b" <sip:x@192.0.2.10:5060;lr>',
-        route,
-        "f: <sip:201@pbx.example.com>;tag=1",
-        "t: <sip:202@pbx.example.com>",
-        "i: c",
-        "CSeq: 1 INVITE",
-        "l: 0",
-    )
-    return [
-        register(),
-        register(contact="*", expires=0),
-        sent,
-        answer(sent, 200, "Contact: <sip:a@h>;expires=9"),
-        invite,
-    ]
-
-
-def mutated(data: bytes, chance: random.Random) -> bytes:
-    raw = bytearray(data)
-    for _ in range(chance.randint(1, 6)):
-        position = chance.randrange(len(raw) + 1)
-        match chance.randrange(5):
-            case 0 if raw:
-                raw[position % len(raw)] = chance.randrange(256)
-            case 1:
-                raw[position:position] = chance.choice(
-                    [
-                        b"\r\n",
-                        b",",
-                        b'"',
-                        b"<",
-                        b">",
-                        b";",
-                        b"\0",
-                        b" ",
-                        b":",
-                        b"\xff",
-                        b"\r\n ",
-                        b"99999999999",
-                        b"-1",
-                        b"%",
-                    ]
-                )
-            case 2:
-                del raw[position : position + chance.randint(1, 9)]
-            case 3:
-                raw[position:position] = raw[position : position + chance.randint(1, 60)]
-            case _:
-                source = conversation_cache[chance.randrange(len(conversation_cache))]
-                start = chance.randrange(len(source))
-                raw[position : position + chance.randint(0, 40)] = source[
-                    start : start + chance.randint(1, 80)
-                ]
-    return bytes(raw)
-
-
-conversation_cache = conversation()
-
-
-def test_mutations_raise_nothing_and_reach_nobody_else() -> None:
-    chance = random.Random(20_260_101)
-    scene = Scene(units=2, waits=True)
-    for number in range(20_000):
-        data = mutated(conversation_cache[number % len(conversation_cache)], chance)
-        source = (ANNA, PBX)[chance.randrange(2)]
-        for send in sends(scene.receive(data, source)):
-            assert send.flow in (ANNA, BERT, PBX)
-        scene.now += 50
-        if number % 20 == 0:
-            scene.at(scene.now)
-
-
 @pytest.mark.parametrize(
     "filling",
     [
@@ -284,7 +203,22 @@ def test_mutations_raise_nothing_and_reach_nobody_else() -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "header", [b"Contact: ", b"Via: ", b"To: ", b"Route: ", b"CSeq: ", b"Call-ID: ", b""]
+    "header",
+    [
+        b"Contact: ",
+        b"Via: ",
+        b"To: ",
+        b"Route: ",
+        b"CSeq: ",
+        b"Call-ID: ",
+        b"Date: ",
+        b"Authorization: Digest ",
+        b"Warning: 399 a ",
+        b"Retry-After: 1 ",
+        b"Timestamp: ",
+        b"Path: ",
+        b"",
+    ],
 )
 def test_no_bytes_take_long(filling: bytes, header: bytes) -> None:
     data = register().replace(
@@ -293,8 +227,8 @@ def test_no_bytes_take_long(filling: bytes, header: bytes) -> None:
     source = data.replace(b"REGISTER", b"INVITE")
     taken = []
     for _ in range(3):
-        begun = perf_counter()
+        begun = thread_time()
         Scene().receive(data)
         Scene().receive(source)
-        taken.append(perf_counter() - begun)
+        taken.append(thread_time() - begun)
     assert min(taken) < 0.1, "50 ms each"
