@@ -23,8 +23,19 @@ def _some(items: tuple[T, ...]) -> tuple[T, ...]:
     return items
 
 
+def _domain(text: str) -> str:
+    try:
+        named = Address.parse(f"{text}:5060").ip is None
+    except ValueError:
+        named = False
+    if not named:
+        raise ValueError(f'found "{text}"; write the domain that phones register with, such as example.com')
+    return text
+
+
 PbxName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+DomainName = Annotated[str, AfterValidator(_domain)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
@@ -34,6 +45,7 @@ class Sip(ConfigModel):
     listen: Annotated[tuple[Endpoint, ...], AfterValidator(_some), Field(max_length=MAX_LISTENERS)]
     advertise: Address | None = None
     pbx: Endpoint
+    domain: DomainName | None = None
 
     @model_validator(mode="after")
     def _reachable(self) -> "Sip":
