@@ -9,11 +9,14 @@ import typer
 
 from agent.config import AgentConfig
 from agent.edges.doctor.examination import examine
+from agent.edges.firewall.commands import aside_app, redirect_app
 from agent.edges.joining import Invitation, write_example
 from agent.edges.joining import join as join_master
 from agent.edges.local_client import NotRunningError, RefusedError, ask
+from agent.edges.names import Names, address_of
 from agent.edges.status_table import alarm_table, rejection_table, status_table
 from agent.main import Main
+from agent.options import DEFAULT_CONFIG, ConfigOption, PbxOption
 from agent.service.link import NoAnswerError
 from agent.store import enrolment
 from licensing import wire
@@ -22,7 +25,6 @@ from runtime import daemon, logs
 from runtime.activation import complaints
 from runtime.cli import Exit, JsonFlag, application, fail, load_or_fail, print_json, table
 
-DEFAULT_CONFIG = Path("/etc/pbx-agent/agent.yaml")
 DEFAULT_DATA = Path("/var/lib/pbx-agent")
 DEFAULT_SOFTWARE = 13
 DURATION = re.compile(r"(\d{1,6})([smhd])")
@@ -30,8 +32,8 @@ UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 app = application("Stands in front of a PBX and lends its registrations the licences of the master.")
 
-ConfigOption = Annotated[Path, typer.Option("--config", metavar="FILE", help="The agent.yaml to use.")]
-PbxOption = Annotated[str | None, typer.Option("--pbx", metavar="NAME", help="Only this PBX.")]
+app.add_typer(redirect_app, name="redirect")
+app.add_typer(aside_app, name="aside")
 
 
 @app.command()
@@ -144,12 +146,16 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonFlag = Fals
 
 
 @app.command()
-def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonFlag = False) -> None:
-    """Test what a file cannot tell: PBX, Path, master and pin, clock, disk, objects never seen.
+def doctor(
+    config: ConfigOption = DEFAULT_CONFIG,
+    dns: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Ask this DNS server.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Test what a file cannot tell: PBX, Path, master, pin, clock, disk, DNS, redirect, objects never seen.
 
-    Example: pbx-agent doctor
+    Example: pbx-agent doctor --dns 192.0.2.53
     """
-    findings = list(examine(load_or_fail(config, AgentConfig)))
+    findings = list(examine(load_or_fail(config, AgentConfig), _names(dns)))
     if as_json:
         print_json({"checks": [finding.as_json() for finding in findings]})
     else:
@@ -159,6 +165,15 @@ def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonFlag = False) -> 
         )
     if any(finding.state == "failed" for finding in findings):
         raise typer.Exit(Exit.REFUSED)
+
+
+def _names(server: str | None) -> Names:
+    if server is None:
+        return Names()
+    try:
+        return Names(address_of(server))
+    except ValueError as error:
+        fail(Exit.USAGE, f"--dns: {error}")
 
 
 @app.command()

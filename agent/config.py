@@ -26,9 +26,20 @@ def _some(items: tuple[T, ...]) -> tuple[T, ...]:
     return items
 
 
+def _domain(text: str) -> str:
+    try:
+        named = Address.parse(f"{text}:5060").ip is None
+    except ValueError:
+        named = False
+    if not named:
+        raise ValueError(f'found "{text}"; write the domain that phones register with, such as example.com')
+    return text
+
+
 PbxName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/]{1,255}$")]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+DomainName = Annotated[str, AfterValidator(_domain)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
@@ -42,6 +53,7 @@ class Sip(ConfigModel):
     tls: TlsFiles | None = None
     origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = ()
     limits: Limits = Limits()
+    domain: DomainName | None = None
 
     @model_validator(mode="after")
     def _reachable(self) -> "Sip":

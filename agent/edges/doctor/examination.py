@@ -1,13 +1,15 @@
-"""What a file cannot tell: `pbx-agent doctor` asks the host, each PBX, its master and the running agent."""
+"""What a file cannot tell: `pbx-agent doctor` asks the host, the PBXs, their masters, DNS, the agent."""
 
 from collections.abc import Iterator
 
-from agent.config import AgentConfig
-from agent.edges.doctor import host, master, objects, pbx
+from agent.config import AgentConfig, PbxEntry
+from agent.edges.doctor import domain, host, master, objects, pbx, phones, tables
 from agent.edges.doctor.finding import Finding
+from agent.edges.doctor.objects import Facts
+from agent.edges.names import Names
 
 
-def examine(config: AgentConfig) -> Iterator[Finding]:
+def examine(config: AgentConfig, names: Names) -> Iterator[Finding]:
     """Every check in turn; none of them changes anything at the PBX or at the master."""
     yield host.clock()
     yield host.disk(config.data)
@@ -16,3 +18,12 @@ def examine(config: AgentConfig) -> Iterator[Finding]:
         yield from pbx.checks(entry)
         yield from master.checks(config.data / entry.name, entry.name)
         yield from objects.checks(entry, facts)
+        yield from _ways(entry, facts, names)
+
+
+def _ways(entry: PbxEntry, facts: Facts, names: Names) -> Iterator[Finding]:
+    """How phones find the agent, and whether they can go around it (docs/deployment.md)."""
+    loaded = tables.read(entry.name)
+    yield from phones.checks(entry, facts, loaded.redirected)
+    yield from domain.checks(entry, names, loaded.redirected)
+    yield from tables.checks(entry, loaded, phones.registrations(entry, facts) or 0)
