@@ -3,7 +3,7 @@
 REGISTER goes to the registrations, which ask for licences; everything else to the stateless router.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from telephony.address import Flow
@@ -38,31 +38,37 @@ class Guard:
         self._router = Router(settings, directory, verdict, tokens, hop)
         self._registrations = Registrations(settings, directory, verdict, hop)
 
+    def receive_all(self, arrived: Sequence[tuple[bytes, Flow]], now_ms: int) -> list[Output]:
+        """Take in what arrived together, each message as by `receive`."""
+        outputs = self._registrations.expire(now_ms)
+        for data, flow in arrived:
+            outputs += self._take(data, flow, now_ms)
+        return outputs
+
     def receive(self, data: bytes, flow: Flow, now_ms: int) -> list[Output]:
         """Take one datagram or framed message in; it came from the PBX when `flow` is the PBX's."""
-        outputs = self._registrations.expire(now_ms)
+        return self._registrations.expire(now_ms) + self._take(data, flow, now_ms)
+
+    def _take(self, data: bytes, flow: Flow, now_ms: int) -> list[Output]:
         if data[:1] <= b"\r":  # no SIP message begins so: CRLF keep-alives (RFC 5626), STUN, nothing at all
             if data == KEEP_ALIVE:
-                outputs.append(Send(flow, PONG))
+                return [Send(flow, PONG)]
             if not data.strip(b"\r\n") or data[:1] < b"\n":
-                return outputs
+                return []
         message = scan(data)
         if message is None:
-            outputs += self._registrations.unreadable(data, flow)
-        elif self.is_pbx(flow):
+            return self._registrations.unreadable(data, flow)
+        if self.is_pbx(flow):
             if message.is_request:
-                outputs += self._router.request(message, flow)
-            elif message.cseq_method == REGISTER:
-                outputs += self._registrations.answered(message, now_ms)
-            else:
-                outputs += self._router.response(message, flow)
-        elif message.method == REGISTER:
-            outputs += self._registrations.register(message, flow, now_ms)
-        elif message.is_request:
-            outputs += self._router.request(message, flow)
-        else:
-            outputs += self._router.response(message, flow)
-        return outputs
+                return self._router.request(message, flow)
+            if message.cseq_method == REGISTER:
+                return self._registrations.answered(message, now_ms)
+            return self._router.response(message, flow)
+        if message.method == REGISTER:
+            return self._registrations.register(message, flow, now_ms)
+        if message.is_request:
+            return self._router.request(message, flow)
+        return self._router.response(message, flow)
 
     def broken(self, broken: Broken, flow: Flow) -> list[Output]:
         """What to say when a stream cannot be read on: 400 where a request asked for it (RFC 3261 18.3)."""

@@ -30,6 +30,8 @@ Sender = Callable[[Flow, bytes], None]
 
 # No timer of the guard or the seats is shorter: looking again after it misses none.
 SHORTEST_TIMER_MS = 500
+# Timers that are due within this time are served together: of T1 it is a fiftieth.
+TIMER_GRAIN_MS = 10
 IDLE_MS = 60_000
 URGENT_PER_S, URGENT_BURST = 10, 20  # emergency calls of one source that is over its limit
 DENIAL_FADES_MS = 60_000  # phones that were refused try again about so often
@@ -115,11 +117,26 @@ class Site:
         return self._journal.full
 
     def receive(self, data: bytes, flow: Flow, now_ms: int) -> None:
-        """One message that `meter` admitted; call `settle` after the last one of a turn."""
+        """One message of a stream that `meter` admitted; call `settle` after the last one of a turn."""
         if self._journal.full:
             self._receive_unstored(data, flow, now_ms)
             return
         self._carry_out_noted(self.guard.receive(data, flow, now_ms), now_ms)
+
+    def receive_turn(self, arrived: Sequence[tuple[bytes, Flow]], now_ms: int) -> None:
+        """The datagrams of one turn: the meter is asked about each before it is read; then settle."""
+        admit = self.meter.admit
+        admitted = [
+            (data, flow)
+            for data, flow in arrived
+            if admit(flow.host, now_ms) or self.urgent(data, flow.host, now_ms)
+        ]
+        if self._journal.full:
+            for data, flow in admitted:
+                self._receive_unstored(data, flow, now_ms)
+        else:
+            self._carry_out_noted(self.guard.receive_all(admitted, now_ms), now_ms)
+        self.settle(now_ms)
 
     def opened(self, flow: Flow) -> None:
         """A connection can be reached from now on."""
@@ -242,7 +259,7 @@ class Site:
         due = [time for time in (self.guard.next_timer(), self.seats.next_expiry()) if time is not None]
         if self._doubted:
             due.append(self._doubted_until_ms)
-        self._look_again(now_ms, max(1, min(due) - now_ms) if due else IDLE_MS)
+        self._look_again(now_ms, max(TIMER_GRAIN_MS, min(due) - now_ms) if due else IDLE_MS)
 
     def doubt(self, names: Iterable[str], until_ms: int) -> None:
         """These objects may be registered since before a crash; who has not shown up by then is not."""

@@ -83,19 +83,19 @@ class UdpEdge:
     def _turn(self, sock: "_Socket") -> None:
         """Take what has arrived, let the site settle, and send what came of it."""
         now_ms = self._clock.monotonic_ms()
-        take, admit, urgent = self._site.receive, self._site.meter.admit, self._site.urgent
         flows = sock.flows
+        try:
+            arrived = sock.datagrams.receive()
+        except OSError as error:
+            if error.errno in ICMP_ANSWERS:
+                return
+            raise
         self._in_turn = True
         try:
-            for data, peer in sock.datagrams.receive():
-                flow = flows.get(peer) or sock.flow(peer)
-                if admit(flow.host, now_ms) or urgent(data, flow.host, now_ms):
-                    take(data, flow, now_ms)
-        except OSError as error:
-            if error.errno not in ICMP_ANSWERS:
-                raise
+            self._site.receive_turn(
+                [(data, flows.get(peer) or sock.flow(peer)) for data, peer in arrived], now_ms
+            )
         finally:
-            self._site.settle(now_ms)
             self._in_turn = False
         for each in self._sockets.values():
             each.flush()
