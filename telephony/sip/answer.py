@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from telephony.address import Flow
+from telephony.sip import grammar
 from telephony.sip import message as sip
 from telephony.sip.grammar import Via
 from telephony.sip.message import Message
@@ -13,6 +15,7 @@ _RPORT: Final = re.compile(
     rb";[ \t\r\n]*rport(?:[ \t\r\n]*=[ \t\r\n]*[0-9]*)?(?=[ \t\r\n]*(?:;|,|$))", re.IGNORECASE
 )
 _RECEIVED: Final = re.compile(rb";[ \t\r\n]*received[ \t\r\n]*=[ \t\r\n]*[^ \t\r\n;,]*", re.IGNORECASE)
+CACHE_LIMIT: Final = 20_000
 _COPIED: Final = (sip.FROM, sip.TO, sip.CALL_ID, sip.CSEQ)
 
 
@@ -25,10 +28,15 @@ def mark_via(request: Message, flow: Flow) -> bytes | None:
     via, number = request.via, request.line(sip.VIA)
     if via is None or number is None:
         return None
+    line = request.lines[number]
+    if grammar.COMMA not in line and grammar.QUOTE not in line and line.find(b"received") < 0:
+        port, received = _marks(flow)
+        if line[-6:] == b";rport":
+            return line[:-6] + port + received
+        before, asked_for, after = line.partition(b";rport;")
+        if asked_for:
+            return before + port + b";" + after + received
     host = flow.host.encode()
-    if b"received" not in via.params and (b";rport;" in via.params or via.params.endswith(b";rport")):
-        params = via.params.replace(b";rport", b";rport=%d" % flow.port, 1) + b";received=" + host
-        return _with_params(request.lines[number], via, params)
     asked = _RPORT.search(via.params)
     if asked is None and _sent_by_host(via.sent_by) == host:
         return None
@@ -36,7 +44,12 @@ def mark_via(request: Message, flow: Flow) -> bytes | None:
     if asked is not None:
         params = params[: asked.start()] + b";rport=%d" % flow.port + params[asked.end() :]
     params = _RECEIVED.sub(b"", params) + b";received=" + host
-    return _with_params(request.lines[number], via, params)
+    return _with_params(line, via, params)
+
+
+@lru_cache(CACHE_LIMIT)
+def _marks(flow: Flow) -> tuple[bytes, bytes]:
+    return b";rport=%d" % flow.port, b";received=" + flow.host.encode()
 
 
 def _with_params(line: bytes, via: Via, params: bytes) -> bytes:

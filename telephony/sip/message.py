@@ -66,7 +66,7 @@ class Message:
     """
 
     __slots__ = (
-        "_addresses", "_ends", "_head", "_numbers", "_repeats", "_values", "body", "cseq_method",
+        "_ends", "_head", "_numbers", "_repeats", "_values", "body", "cseq_method",
         "cseq_number", "lines", "method", "sound", "status", "uri", "via",
     )  # fmt: skip
 
@@ -78,7 +78,6 @@ class Message:
         self._numbers: dict[bytes, int] = {}
         self._values: list[bytes] = []
         self._repeats: list[tuple[bytes, int]] = []
-        self._addresses: dict[bytes, Address | None] = {}
         self.sound = True
         self._index_headers()
         self.via: Via | None = self._read_top_via()
@@ -104,7 +103,7 @@ class Message:
 
     def _read_top_via(self) -> Via | None:
         value = self.value(VIA)
-        if b"," in value:
+        if grammar.COMMA in value:
             value = grammar.split_elements(value, 1)[0]
         return grammar.read_via(value)
 
@@ -156,9 +155,7 @@ class Message:
 
     def address(self, name: bytes) -> Address | None:
         """The single address of From or To."""
-        if name not in self._addresses:
-            self._addresses[name] = grammar.read_address(self.value(name))
-        return self._addresses[name]
+        return grammar.read_address(self.value(name))
 
     def tag(self, name: bytes) -> bytes:
         """The tag of From or To; b"" when there is none."""
@@ -202,7 +199,7 @@ class Message:
     def without_top(self, name: bytes, count: int = 1) -> dict[int, bytes]:
         """The edits that take the first `count` elements out of a comma-separated header."""
         first = self._numbers.get(name)
-        if count == 1 and first is not None and b"," not in self._values[first]:
+        if count == 1 and first is not None and grammar.COMMA not in self._values[first]:
             return {first: b""}
         edits: dict[int, bytes] = {}
         for number in self.line_numbers(name):

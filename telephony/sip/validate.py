@@ -20,9 +20,7 @@ from telephony.sip.message import Message
 CACHE_LIMIT: Final = 1_024
 CACHED_LENGTH: Final = 200
 
-# As numbers: bytes find a number at once, but a text of one byte only by a detour.
 _CR: Final = 0x0D
-_COMMA: Final = 0x2C
 _NOT_IN_CALL_ID: Final = bytes(range(0x21)) + b"\x7f,;"
 _FOLD: Final = re.compile(rb"\r\n(?=[ \t])")
 _ODD: Final = re.compile(rb"[\r\n\v\f\0]")
@@ -73,7 +71,7 @@ def check_head(message: Message) -> list[Problem]:
         found.append(Problem("from", "malformed" if sip.FROM in message else "missing"))
     if message.address(sip.TO) is None:
         found.append(Problem("to", "malformed" if sip.TO in message else "missing"))
-    several = _COMMA in message.value(sip.VIA) or sip.VIA in message.repeated
+    several = grammar.COMMA in message.value(sip.VIA) or sip.VIA in message.repeated
     if several and not all(map(grammar.read_via, message.elements(sip.VIA)[1:])):
         found.append(Problem("via", "malformed below the topmost"))
     if sip.AUTHORIZATION in message and not _each_line(message, sip.AUTHORIZATION, syntax.is_credentials):
