@@ -30,7 +30,7 @@ class Main:
         self.pbxs: dict[str, OpenPbx] = {}
         self.addresses: dict[str, list[str]] = {}
         self.ready = asyncio.Event()
-        self._edges: list[SipEdge] = []
+        self.edges: list[SipEdge] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`: a stop keeps the share, only a bye has given it back before."""
@@ -45,10 +45,10 @@ class Main:
                 tasks.create_task(serve(api, local, stop=stop, on_started=self._ready), name="local api")
                 talks = [tasks.create_task(self._talk(pbx), name=name) for name, pbx in self.pbxs.items()]
                 for pbx in self.pbxs.values():
-                    self._edges.append(await self._listen(pbx))
-                cares = [tasks.create_task(edge.run(), name="sip edge") for edge in self._edges]
+                    self.edges.append(await self._listen(pbx))
+                cares = [tasks.create_task(edge.run(), name="sip edge") for edge in self.edges]
                 await stop.wait()
-                for edge in self._edges:
+                for edge in self.edges:
                     edge.close()
                 for task in talks + cares:
                     task.cancel()
@@ -57,7 +57,7 @@ class Main:
 
     def reload(self) -> None:
         """SIGHUP: read the certificates again; the configuration is read at start only."""
-        loaded = [edge.reload() for edge in self._edges]
+        loaded = [edge.reload() for edge in self.edges]
         if not any(loaded):
             log.warning("reload.ignored", hint="there are no certificates; agent.yaml is read at start only")
 
