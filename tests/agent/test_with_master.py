@@ -103,8 +103,8 @@ async def branch(name: str, master: Master, home: Path) -> AsyncIterator[Branch]
     data, pbx = home / name, await ScriptedPbx.open()
     await asyncio.to_thread(join, await master.invitation(name), data, 13)
     guard = ("127.0.0.1", free_port())
-    values = {"port": guard[1], "pbx": pbx.address[1], "away": "refuse", "limits": "{}"}
-    text = CONFIG.format(data=data, **values).replace("lyon", name)
+    sip = json.dumps({"listen": [f"udp:127.0.0.1:{guard[1]}"], "pbx": f"udp:127.0.0.1:{pbx.address[1]}"})
+    text = CONFIG.format(data=data, sip=sip, away="refuse").replace("lyon", name)
     phones: list[Phone] = []
     try:
         async with started(parse(text, "agent.yaml", AgentConfig)) as main:
