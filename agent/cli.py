@@ -13,6 +13,7 @@ from agent.edges.firewall.commands import aside_app, redirect_app
 from agent.edges.joining import Invitation, write_example
 from agent.edges.joining import join as join_master
 from agent.edges.local_client import NotRunningError, RefusedError, ask
+from agent.edges.monitoring.command import Plugin, check
 from agent.edges.names import Names, address_of
 from agent.edges.status_table import alarm_table, rejection_table, status_table
 from agent.main import Main
@@ -174,6 +175,9 @@ def _names(server: str | None) -> Names:
         return Names(address_of(server))
     except ValueError as error:
         fail(Exit.USAGE, f"--dns: {error}")
+
+
+app.command(cls=Plugin)(check)
 
 
 @app.command()

@@ -13,22 +13,37 @@ class NotRunningError(Exception):
     """Nobody answers at the socket; the message says what to do."""
 
 
+class NotAllowedError(NotRunningError):
+    """Somebody may well answer, but not to us."""
+
+
 class RefusedError(Exception):
     """The agent understood and said no; the message is its reason."""
 
 
-def ask(data: Path, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def ask(
+    data: Path, path: str, body: dict[str, Any] | None = None, timeout_s: float = TIMEOUT_S
+) -> dict[str, Any]:
     """GET (no body) or POST at the agent of this data directory; NotRunningError, RefusedError."""
     socket = data / SOCKET_NAME
     transport = httpx.HTTPTransport(uds=str(socket))
     try:
-        with httpx.Client(transport=transport, base_url="http://agent", timeout=TIMEOUT_S) as client:
+        with httpx.Client(transport=transport, base_url="http://agent", timeout=timeout_s) as client:
             response = client.get(path) if body is None else client.post(path, json=body)
-    except PermissionError as error:
-        raise NotRunningError(f"{socket}: {error}; ask as root or as a member of its group") from error
     except httpx.HTTPError as error:
+        if _forbidden(error):
+            raise NotAllowedError(f"{socket}: {error}; ask as root or as a member of its group") from error
         raise NotRunningError(f"{socket}: {error}; is `pbx-agent run` running?") from error
     answer: dict[str, Any] = response.json()
     if response.status_code != 200:
         raise RefusedError(str(answer.get("detail", f"status {response.status_code}")))
     return answer
+
+
+def _forbidden(error: BaseException | None) -> bool:
+    """Whether a missing permission is at the bottom of it: httpx wraps the errors of the system."""
+    while error is not None:
+        if isinstance(error, PermissionError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

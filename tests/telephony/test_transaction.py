@@ -118,3 +118,24 @@ def test_an_impossible_event_is_a_surprise() -> None:
     table.final(transaction, b"answer", 0)
     with pytest.raises(KeyError):
         table.send(transaction, b"branch", b"data", 0)
+
+
+def test_those_without_a_final_answer_are_counted() -> None:
+    """Until they are answered or given up; what is kept for repeats, evicted or forgotten counts no more."""
+    table: Transactions[str] = Transactions(6)
+    waits, sent, answered = (opened(table, key) for key in ("waits", "sent", "answered"))
+    table.send(sent, b"1", b"", 0)
+    table.send(answered, b"2", b"", 0)
+    assert table.pending == 3
+    table.provisional(answered, b"183")
+    assert table.pending == 3
+    table.final(answered, b"200", 1)
+    assert (len(table), table.pending) == (3, 2)
+    for number in range(4):  # the last one evicts
+        table.final(opened(table, f"further {number}", 2), b"200", 2)
+    assert (len(table), table.pending) == (6, 2)
+    for _, given_up in [fired for fired in table.due(32_000) if fired[0] == Event.TIMER_F]:
+        table.final(given_up, b"", 32_000)
+    assert (waits.timed_out, sent.timed_out, table.pending) == (True, True, 0)
+    table.due(100_000)
+    assert (len(table), table.pending) == (0, 0)
