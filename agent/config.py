@@ -54,6 +54,7 @@ class Sip(ConfigModel):
     origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = ()
     limits: Limits = Limits()
     domain: DomainName | None = None
+    nat_keep_alive_s: Annotated[int, Field(ge=0, le=3_600)] = 25
 
     @model_validator(mode="after")
     def _reachable(self) -> "Sip":

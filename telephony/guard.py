@@ -113,7 +113,7 @@ class Guard:
         return self._registrations.expire(now_ms) + self._registrations.settle(name, decision, now_ms)
 
     def handle_timers(self, now_ms: int) -> list[Output]:
-        """Do what is due: bindings that end, requests to send again, transactions that time out."""
+        """Do what is due: bindings that end, requests to send again or to give up, keep-alives."""
         return self._registrations.expire(now_ms) + self._registrations.handle_timers(now_ms)
 
     def next_timer(self) -> int | None:
@@ -127,7 +127,7 @@ class Guard:
 
     def restore(self, registrations: Iterable[Registration], now_ms: int) -> None:
         """Take stored registrations in, each for its whole granted time; the verdict is not asked."""
-        self._registrations.bindings.restore(registrations, now_ms)
+        self._registrations.restore(registrations, now_ms)
 
     def holds(self, name: str) -> bool:
         """Whether the PBX holds a binding of this object."""

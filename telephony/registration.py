@@ -4,6 +4,7 @@ A request that opens nothing is forwarded without asking: further devices, refre
 and what the PBX will challenge. Only an object's first binding, with credentials, asks the verdict.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from telephony.address import Flow
 from telephony.binding import Binding, Bindings, Registration
 from telephony.directory import PASS, Directory, Subject
 from telephony.hop import Hop
+from telephony.keepalive import KeepAlives
 from telephony.output import Output, Reason, Record, Rejected, Send
 from telephony.settings import Settings
 from telephony.sip import message as sip
@@ -22,6 +24,7 @@ from telephony.sip.validate import check_contacts, check_head, describe
 from telephony.verdict import Admitted, Decision, Refused, Verdict, Waiting
 
 REGISTER: Final = b"REGISTER"
+CRLF: Final = b"\r\n"  # between messages it says nothing (RFC 3261 7.5)
 UNKNOWN_OBJECT: Final = Refused(403, "unknown_object", "This object is not known")
 PASSED: Final = Admitted(reserved=False)
 # Stands where a request was that is needed no more.
@@ -55,6 +58,7 @@ class Registrations:
         )
         self._reserving: dict[str, Relay] = {}
         self._waiting: dict[str, list[Relay]] = {}
+        self._keep_alives = KeepAlives(settings, self.bindings)
 
     @property
     def pending(self) -> int:
@@ -145,11 +149,22 @@ class Registrations:
                 outputs.append(Send(self._settings.pbx, relay.forwarded))
             else:
                 outputs += self._time_out(relay, now_ms)
+        outputs += [Send(flow, CRLF) for flow in self._keep_alives.due(now_ms)]
         return outputs
 
+    def restore(self, registrations: Iterable[Registration], now_ms: int) -> None:
+        """Take stored registrations in: each binding counts again for its whole granted time."""
+        self.bindings.restore(registrations, now_ms)
+        for registration in self.bindings.all():
+            self._keep_alives.note(registration, now_ms)
+
     def next_timer(self) -> int | None:
-        """When bindings end or transactions have work, in monotonic ms."""
-        timers = (self._transactions.next_timer(), self.bindings.next_expiry())
+        """When bindings end, keep-alives are due or transactions have work, in monotonic ms."""
+        timers = (
+            self._transactions.next_timer(),
+            self.bindings.next_expiry(),
+            self._keep_alives.next_timer(),
+        )
         return min((timer for timer in timers if timer is not None), default=None)
 
     def _is_bound(self, subject: Subject, flow: Flow) -> bool:
@@ -219,7 +234,9 @@ class Registrations:
             return []
         after = _bindings(granted, matter.contacts, before, flow, now_ms)
         held = self.bindings.holds(name)
-        self.bindings.replace(Registration(aor, name, kind, after))
+        registration = Registration(aor, name, kind, after)
+        self.bindings.replace(registration)
+        self._keep_alives.note(registration, now_ms)
         if previous is not None:
             self._release_if_gone(previous.name, now_ms)
         if not before and not after:

@@ -27,7 +27,8 @@ class Settings:
     """The guard of one PBX.
 
     `pbx` is where the PBX is, by which of `listeners` (counted from 0); `agent` names us in Warning headers;
-    `emergency` are numbers that always pass, with the trunk prefix where one is dialled.
+    `emergency` are numbers that always pass, with the trunk prefix where one is dialled; `nat_keep_alive_s`
+    is how often phones behind a NAT get a keep-alive (0: never).
     """
 
     pbx: Flow
@@ -36,6 +37,7 @@ class Settings:
     emergency: frozenset[str] = field(default_factory=frozenset)
     transaction_limit: int = 10_000
     overload_retry_s: int = 5
+    nat_keep_alive_s: int = 0
 
     def is_pbx(self, flow: Flow) -> bool:
         """Whether the PBX speaks by this flow.

@@ -170,6 +170,7 @@ def _guard(entry: PbxEntry, verdict: SeatVerdict, secret: bytes) -> Guard:
         agent=entry.name,
         emergency=EMERGENCY,
         transaction_limit=entry.sip.limits.transactions,
+        nat_keep_alive_s=entry.sip.nat_keep_alive_s,
     )
     rows = [Row(row.kind, row.aor, row.name) for row in entry.objects]
     directory = Directory(rows, Unknown(entry.unknown), Identity(entry.identity))

@@ -223,13 +223,14 @@ class House:
         digest: bool = True,
         activated: bool = False,
         ways: Ways | None = None,
+        sip: Mapping[str, Any] | None = None,
         **entry: Any,
     ) -> Site:
         """Start a Kamailio, let an agent join for this PBX, and start it in front.
 
         With `digest=False` the PBX trusts by IP and challenges nobody; with `activated` the agent's socket is
-        opened by somebody else and survives it; `ways` are other transports than UDP over IPv4, `entry` more
-        keys of agent.yaml.
+        opened by somebody else and survives it; `ways` are other transports than UDP over IPv4, `sip` and
+        `entry` more keys of agent.yaml.
         """
         ways = ways or Ways()
         folder, guard = self.network.folder / f"pbx-{name}", self.network.address()
@@ -239,8 +240,8 @@ class House:
         registrar = self.network.start(Registrar(folder, self.network, (host, SIP), digest=digest, tls=tls))
         config = self.network.folder / f"agent-{name}" / "agent.yaml"
         config.parent.mkdir()
-        sip = ways.sip(doors, host)
-        config.write_text(json.dumps(agent_configuration(name, guard, host, **{"sip": sip, **entry})))
+        made = {"sip": {**ways.sip(doors, host), **(sip or {})}, **entry}
+        config.write_text(json.dumps(agent_configuration(name, guard, host, **made)))
         self.join(name, config)
         words = [own_command("pbx-agent"), "run", "--config", str(config)]
         sockets = [activated_socket(self.network, guard)] if activated else []

@@ -87,6 +87,7 @@ def test_traps(old: str, new: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [
+        ("{}\n      nat_keep_alive_s: -1", "sip.nat_keep_alive_s: expected at least 0"),
         ("{messages_per_s: 0}", "sip.limits.messages_per_s: expected at least 1"),
         ('{burst: "9"}', "sip.limits.burst: expected a whole number"),
         ("{transactions: 9}", "sip.limits.transactions: expected at least 100"),

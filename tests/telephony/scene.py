@@ -128,12 +128,20 @@ class Scene:
         transaction_limit: int = 100,
         listeners: tuple[Listener, ...] = (Listener("udp", GUARD),),
         pbx: Flow = PBX,
+        nat_keep_alive_s: int = 0,
     ) -> None:
         self.verdict = FakeVerdict(units, waits)
         self.now = 1_000
         self.tokens = Tokens(b"token key")
         self.pbx = pbx
-        settings = Settings(pbx, listeners, "lyon", frozenset(emergency), transaction_limit)
+        settings = Settings(
+            pbx,
+            listeners,
+            "lyon",
+            frozenset(emergency),
+            transaction_limit,
+            nat_keep_alive_s=nat_keep_alive_s,
+        )
         rows = [
             Row("trunk", ("carrier*",), "carrier"),
             Row("user", ("201", "anna"), "anna"),

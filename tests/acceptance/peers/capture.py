@@ -1,4 +1,4 @@
-"""Records every UDP datagram of a network, byte for byte, as it passes the namespace's loopback.
+"""Records every UDP datagram of a network, byte for byte, as it passes the namespace's loopback or a link.
 
 A packet socket given by the keeper; a thread empties it, so that a storm of phones fits. The programs see
 no difference: nothing is relayed, nothing changes its sender.
@@ -63,9 +63,7 @@ class Capture:
 
     def __enter__(self) -> Self:
         """Open the packet socket: from here on nothing is missed."""
-        self._socket = self._network.open_socket(
-            socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL), ("lo", ETH_P_ALL)
-        )
+        self._socket = self._network.open_socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self._marker = self._network.udp("127.0.0.1")
         self._thread = threading.Thread(target=self._record, name="capture")
@@ -82,8 +80,8 @@ class Capture:
     def _record(self) -> None:
         me = self._marker.getsockname()
         while True:
-            packet, (_, protocol, direction, *_) = self._socket.recvfrom(65536)
-            if direction == socket.PACKET_OUTGOING:  # loopback shows each packet twice
+            packet, (interface, protocol, direction, *_) = self._socket.recvfrom(65536)
+            if interface == "lo" and direction == socket.PACKET_OUTGOING:  # it shows each packet twice
                 continue
             datagram = parse_udp(packet, protocol)
             if datagram is None:

@@ -4,7 +4,7 @@ A `Network` is one user and network namespace (`unshare -rn`), held by a keeper 
 loopback and a veth pair that carries addresses of 10.77.0.0/24: baresip refuses to start on loopback alone.
 Programs run inside through `nsenter`; the test process stays outside and is given sockets (keeper.py).
 The file system is the same inside and outside: Unix sockets, files and signals need nothing special.
-All traffic between addresses of the network passes its loopback: that is where capture.py listens.
+All traffic between addresses of the network passes its loopback; only that of nat.py passes a link.
 """
 
 import json
@@ -30,6 +30,7 @@ PACKAGES = {
     "nsenter": "util-linux",
     "taskset": "util-linux",
     "strace": "strace",
+    "nft": "nftables",
     "systemctl": "systemd",
     "systemd-analyze": "systemd",
 }
@@ -108,17 +109,29 @@ class Network:
             self._socket, theirs = socket.socketpair()
             undo.callback(self._socket.close)
             with closing(theirs):
-                command = [program("unshare"), "-rn", sys.executable, keeper_path(), str(theirs.fileno())]
+                command = [*self._unshared(), sys.executable, keeper_path(), str(theirs.fileno())]
                 with log.open("wb") as errors:
                     self._keeper = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=errors)
             undo.callback(self._end_keeper)
             if self._socket.recv(16) != b"ready":
                 raise NamespaceRefusedError(f"no namespace: {log.read_text().strip()}")
-            for words in ("set lo up", "add pbx0 type veth peer name pbx1", "set pbx1 up", "set pbx0 up"):
-                self.run([program("ip"), "link", *words.split()])
-            self.run([program("ip"), "address", "add", "10.77.0.1/24", "dev", "pbx0"])
+            self._furnish()
             undo.pop_all()
         return self
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of the keeper, by which the namespace is found."""
+        return self._keeper.pid
+
+    def _unshared(self) -> list[str]:
+        """Return what makes the keeper's namespaces, before the keeper's own command."""
+        return [program("unshare"), "-rn"]
+
+    def _furnish(self) -> None:
+        for words in ("set lo up", "add pbx0 type veth peer name pbx1", "set pbx1 up", "set pbx0 up"):
+            self.ip("link", words)
+        self.ip("address", "add 10.77.0.1/24 dev pbx0")
 
     def __exit__(self, *_: object) -> None:
         """End what was started here, newest first, then the namespace itself."""
@@ -154,6 +167,10 @@ class Network:
         """Return the command that runs `command` in this namespace; it keeps its process id."""
         target = ["--target", str(self._keeper.pid), "--user", "--net", "--preserve-credentials"]
         return [program("nsenter"), *target, "--", *command]
+
+    def ip(self, subject: str, words: str) -> None:
+        """Run `ip SUBJECT WORDS` inside."""
+        self.run([program("ip"), subject, *words.split()])
 
     def run(self, command: Sequence[str], within_s: float = 10.0) -> str:
         """Run a command inside to its end, return what it printed; CalledProcessError if it fails."""
