@@ -176,8 +176,8 @@ def test_every_message_goes_a_way_that_the_guard_made(play: list[tuple[Flow, Req
             back, how = step
             sent, asker = house.forwarded[back % len(house.forwarded)]
             data = forge(sent, how)
-            # Whoever knows the whole branch may answer: nobody but the two ends ever saw it. The answer of the
-            # PBX to a REGISTER is known by its branch alone, and goes to the flow of that transaction.
+            # Whoever knows the whole branch may answer: only the two ends ever saw it. The answer of the PBX
+            # to a REGISTER is known by its branch alone, and goes to the flow of that transaction.
             registering = sent.startswith(b"REGISTER") and source == PBX
             known = registering and how not in ("branch", "flow", "away")
             allowed = {asker} if known or how in ("none", "doubled") else set()
