@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.edges.sip.datagrams import MAX_DATAGRAM, SEND_SLOT, SLOTS, Datagrams, address_of
+from agent.edges.sip.datagrams import MAX_DATAGRAM, SLOT, SLOTS, Datagrams, address_of
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -45,7 +45,7 @@ def test_every_datagram_arrives_whole_and_in_order_with_its_sender(pair: Pair) -
     one, two = pair
     sender, receiver = Datagrams(one), Datagrams(two)
     peer = sender.peer(*two.getsockname()[:2])
-    lengths = [1, 0, 500, SEND_SLOT, SEND_SLOT + 1, 9_000, 3, *range(2 * SLOTS)]
+    lengths = [1, 0, 500, SLOT, SLOT + 1, 9_000, 3, *range(2 * SLOTS)]
     sent = [bytes([index % 251]) * length for index, length in enumerate(lengths)]
     sizes = send_all(sender, [(data, peer) for data in sent])
     assert sizes == [4, 1, 1, SLOTS, SLOTS, 1], "long ones leave alone, the others together"

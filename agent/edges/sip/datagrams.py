@@ -12,7 +12,8 @@ import struct
 
 SLOTS = 64
 MAX_DATAGRAM = 65_535
-SEND_SLOT = 2_048  # what is longer leaves by a system call of its own
+SLOT = 2_048  # what is longer leaves by a system call of its own, and arrives in two parts
+BEYOND = MAX_DATAGRAM - SLOT
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _IPV4 = struct.Struct("=H2s4s8x")
@@ -41,25 +42,34 @@ class _Message(ctypes.Structure):
 
 
 class _Slots:
-    """The arrays of one direction: `slot` bytes of data and one sockaddr for each of `SLOTS` datagrams."""
+    """The arrays of one direction: `SLOT` bytes of data and one sockaddr for each of `SLOTS` datagrams.
 
-    def __init__(self, slot: int, peer_size: int) -> None:
-        self._data = ctypes.create_string_buffer(SLOTS * slot)
+    With `beyond` there is room for so many bytes more of each. They lie apart, so that what nearly all
+    datagrams use stays within a few pages.
+    """
+
+    def __init__(self, peer_size: int, beyond: int = 0) -> None:
+        self._data = ctypes.create_string_buffer(SLOTS * SLOT)
+        self._beyond = ctypes.create_string_buffer(SLOTS * beyond)
         self._names = ctypes.create_string_buffer(SLOTS * peer_size)
-        self._iovecs = (_Iovec * SLOTS)()
+        self._iovecs = (_Iovec * (2 * SLOTS))()
         self.messages = (_Message * SLOTS)()
         self.data = memoryview(self._data).cast("B")
         self.names = memoryview(self._names).cast("B")
-        data, names = ctypes.addressof(self._data), ctypes.addressof(self._names)
-        iovecs = ctypes.addressof(self._iovecs)
+        self.beyond = memoryview(self._beyond).cast("B")
+        data, rest = ctypes.addressof(self._data), ctypes.addressof(self._beyond)
+        names, iovecs = ctypes.addressof(self._names), ctypes.addressof(self._iovecs)
         for index in range(SLOTS):
-            self._iovecs[index] = _Iovec(data + index * slot, slot)
+            self._iovecs[2 * index] = _Iovec(data + index * SLOT, SLOT)
+            self._iovecs[2 * index + 1] = _Iovec(rest + index * beyond, beyond)
             header = self.messages[index].header
             header.name, header.name_length = names + index * peer_size, peer_size
-            header.iovecs, header.iovec_count = iovecs + index * ctypes.sizeof(_Iovec), 1
+            header.iovecs = iovecs + 2 * index * ctypes.sizeof(_Iovec)
+            header.iovec_count = 2 if beyond else 1
         # Lengths as whole arrays: reading ctypes fields one by one costs more than receiving.
         sizes = memoryview(self._iovecs).cast("B").cast("L")
-        self.sizes = sizes[_Iovec.length.offset // sizes.itemsize :: ctypes.sizeof(_Iovec) // sizes.itemsize]
+        step = 2 * ctypes.sizeof(_Iovec) // sizes.itemsize
+        self.sizes = sizes[_Iovec.length.offset // sizes.itemsize :: step]
         lengths = memoryview(self.messages).cast("B").cast("I")
         step = ctypes.sizeof(_Message) // lengths.itemsize
         self.lengths = lengths[_Message.length.offset // lengths.itemsize :: step]
@@ -73,8 +83,8 @@ class Datagrams:
         self._number = sock.fileno()
         self._family = sock.family
         self._peer_size = _IPV6.size if sock.family == socket.AF_INET6 else _IPV4.size
-        self._incoming = _Slots(MAX_DATAGRAM, self._peer_size)
-        self._outgoing = _Slots(SEND_SLOT, self._peer_size)
+        self._incoming = _Slots(self._peer_size, BEYOND)
+        self._outgoing = _Slots(self._peer_size)
 
     def receive(self) -> list[tuple[bytes, bytes]]:
         """What has arrived, at most `SLOTS` datagrams, each with its peer; an empty list when nothing has.
@@ -88,33 +98,40 @@ class Datagrams:
             if number in _LIKE_BLOCKING:
                 return []
             raise OSError(number, os.strerror(number))
-        data, names = slots.data, slots.names
+        data, names = slots.data, slots.names[: count * size].tobytes()
         found = []
         start = name = 0
         for length in slots.lengths[:count].tolist():
-            found.append((data[start : start + length].tobytes(), names[name : name + size].tobytes()))
-            start += MAX_DATAGRAM
+            datagram = data[start : start + min(length, SLOT)].tobytes()
+            if length > SLOT:
+                datagram += self._beyond(start // SLOT, length)
+            found.append((datagram, names[name : name + size]))
+            start += SLOT
             name += size
         return found
+
+    def _beyond(self, index: int, length: int) -> bytes:
+        start = index * BEYOND
+        return self._incoming.beyond[start : start + length - SLOT].tobytes()
 
     def send(self, waiting: list[tuple[bytes, bytes]]) -> int:
         """Send the first of these, at most `SLOTS`; how many left, 0 when the socket is full.
 
         OSError when the first of them cannot be sent at all: take it out before the next try.
         """
-        if len(waiting[0][0]) > SEND_SLOT:
+        if len(waiting[0][0]) > SLOT:
             return self._send_one(*waiting[0])
         slots, size = self._outgoing, self._peer_size
         data, names, sizes = slots.data, slots.names, slots.sizes
         start = name = count = 0
         for datagram, peer in waiting[:SLOTS]:
             length = len(datagram)
-            if length > SEND_SLOT:
+            if length > SLOT:
                 break
             data[start : start + length] = datagram
             names[name : name + size] = peer
             sizes[count] = length
-            start += SEND_SLOT
+            start += SLOT
             name += size
             count += 1
         sent: int = _LIBC.sendmmsg(self._number, slots.messages, count, 0)
