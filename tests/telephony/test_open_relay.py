@@ -151,6 +151,8 @@ def forge(sent: bytes, how: str) -> bytes:
             lines[top] += b"," + away.partition(b":")[2]
         case "away":
             lines[top] = away
+        case _:
+            assert how == "none"
     return b"\r\n".join(lines)
 
 

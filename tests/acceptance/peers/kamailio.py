@@ -93,7 +93,7 @@ request_route {
   if (is_method("INVITE")) {
     record_route();
     if (!lookup("location")) { sl_send_reply("404","Not registered"); exit; }
-  }
+  } else { sl_send_reply("403","Nobody here"); exit; }
   route(RELAY);
 }
 route[RELAY] { if (!t_relay()) sl_reply_error(); exit; }
