@@ -225,7 +225,7 @@ def test_doctor_sees_a_redirect_that_agent_yaml_has_left_behind(network: Network
 
 @pytest.mark.parametrize("way", ["dns", "proxy"])
 def test_dns_and_outbound_proxy_and_their_way_back(network: Network, way: str) -> None:
-    """`aside on` on the agent's host: phones that know the agent alone register at the PBX, its agent dead."""
+    """`aside on` on the agent's host: phones that know the dead agent alone register at the PBX."""
     deployed = deploy(network, beside=False)
     site, (guard, _) = deployed.site, deployed.site.guard
     if way == "dns":
@@ -268,8 +268,8 @@ def test_dns_and_outbound_proxy_and_their_way_back(network: Network, way: str) -
 def test_a_second_srv_record_is_a_way_back_that_phones_find_themselves(network: Network) -> None:
     """What it costs: doctor warns, because enforcement ends where the agent does not answer.
 
-    A phone tries the next server 32 s after it asked the first (RFC 3261 timer F), for each request anew; this
-    PBX challenges nobody, so that there is one.
+    A phone tries the next server 32 s after it asked the first (RFC 3261 timer F), for each request anew;
+    this PBX challenges nobody, so that there is one.
     """
     deployed = deploy(network, beside=False, digest=False)
     site = deployed.site

@@ -132,7 +132,7 @@ def test_a_redirected_phone_knows_one_address(scene: Scene) -> None:
 
 
 def test_what_a_phone_asks_at_the_agents_own_port_is_answered_from_there(scene: Scene) -> None:
-    """Requests in a dialog go there by Record-Route; calls to the phone come from the port it registered at."""
+    """Requests in a dialog go there by Record-Route; calls to a phone come from the port it registered at."""
     scene.command("redirect", "on")
     pbx, agent = (scene.pbx_host, PBX), (scene.pbx_host, AGENT)
     assert scene.ask(BYE, AGENT, scene.agent) == agent

@@ -44,7 +44,7 @@ def redirected(entry: PbxEntry) -> tuple[Passage, ...] | Unfit:
     """From the PBX's own ports to the agent's, on the host that both run on: at most one of each transport.
 
     The agent must listen for UDP on the PBX's very address: a socket on 0.0.0.0 answers from whatever address
-    the kernel prefers, and a phone would not know the answer as one. Accepted connections have no such trouble.
+    the kernel prefers, and a phone would not know the answer as one. Accepted connections are free of that.
     """
     pbx = entry.sip.pbx
     passages: dict[str, Passage] = {}

@@ -144,7 +144,7 @@ def _datagrams(passage: Passage, family: str, who: list[str]) -> Iterator[str]:
 
 
 def _memories(family: str) -> Iterator[str]:
-    """Phones that the PBX asks without the agent; that came here by the PBX's port; that used the agent's last.
+    """Phones that the PBX asks without the agent; that came by its port; that used the agent's port last.
 
     The third kind has learnt the agent's port from a Record-Route, for what belongs to a call.
     """
