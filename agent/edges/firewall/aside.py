@@ -16,8 +16,6 @@ def fit(entry: PbxEntry) -> tuple[Passage, ...] | Unfit:
     passages = set_aside(entry)
     if isinstance(passages, Unfit):
         return passages
-    if any(passage.of == passage.to for passage in passages):
-        return Unfit(f"the agent listens at the PBX's own address {entry.sip.pbx}")
     pbx = entry.sip.pbx.address
     if ":" in pbx.host and not host.has_address(pbx.host) and not host.forwards(6):
         return Unfit(

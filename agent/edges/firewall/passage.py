@@ -10,6 +10,7 @@ from agent.endpoint import Address, Endpoint
 
 PLAIN_PORT = 5060  # RFC 3261 19.1.2: the ports of sip: and sips: where nothing else is said
 TLS_PORT = 5061
+TRANSPORTS = ("udp", "tcp", "tls")
 
 _WRITTEN = re.compile(r"(udp|tcp) (\S+) goes to (\S+)")
 
@@ -42,24 +43,21 @@ class Unfit:
 def redirected(entry: PbxEntry) -> tuple[Passage, ...] | Unfit:
     """From the PBX's own ports to the agent's, on the host that both run on: at most one of each transport.
 
-    The agent must listen on the PBX's very address: a socket on 0.0.0.0 answers from whatever address the
-    kernel prefers, and a phone would not know the answer as one. Accepted connections have no such trouble.
+    The agent must listen for UDP on the PBX's very address: a socket on 0.0.0.0 answers from whatever address
+    the kernel prefers, and a phone would not know the answer as one. Accepted connections are free of that.
     """
-    pbx = entry.sip.pbx.address
+    pbx = entry.sip.pbx
     passages: dict[str, Passage] = {}
-    for listener in entry.sip.listen:
-        address = listener.address
-        exact = address.ip == pbx.ip
-        everywhere = address.ip in WILDCARDS and _version(address) == _version(pbx)
-        if not exact and not (everywhere and listener.transport != "udp"):
-            continue
-        of = pbx_address(entry.sip, listener.transport)
-        passage = Passage(_protocol(listener), of, Address(pbx.host, address.port))
-        if passage.of != passage.to:
-            passages.setdefault(listener.transport, passage)
-    if not passages or (entry.sip.pbx.transport == "udp" and "udp" not in passages):
+    for listener in _listeners(entry.sip):
+        everywhere = listener.address.ip in WILDCARDS and listener.transport != "udp"
+        if everywhere or listener.address.ip == pbx.address.ip:
+            port = Address(pbx.address.host, listener.address.port)
+            passage = Passage(_protocol(listener), pbx_address(entry.sip, listener.transport), port)
+            if passage.of != passage.to:
+                passages.setdefault(listener.transport, passage)
+    if pbx.transport not in passages:
         heard = ", ".join(f'"{listener}"' for listener in entry.sip.listen)
-        right = Endpoint("udp", Address(pbx.host, pbx.port + 10))
+        right = Endpoint(pbx.transport, Address(pbx.address.host, pbx.address.port + 10))
         return Unfit(
             f'sip.listen has {heard}; the redirect needs a port at the PBX\'s own address, as in "{right}"'
         )
@@ -68,15 +66,19 @@ def redirected(entry: PbxEntry) -> tuple[Passage, ...] | Unfit:
 
 def set_aside(entry: PbxEntry) -> tuple[Passage, ...] | Unfit:
     """From each of the agent's ports to the PBX's; a listener on 0.0.0.0 stands for every local address."""
-    pbx = entry.sip.pbx.address
     passages = dict.fromkeys(
         Passage(_protocol(listener), listener.address, pbx_address(entry.sip, listener.transport))
-        for listener in entry.sip.listen
-        if _version(listener.address) == _version(pbx)
+        for listener in _listeners(entry.sip)
     )
-    if not passages:
-        return Unfit(f"the agent listens at no IPv{_version(pbx)} address, and the PBX is at {entry.sip.pbx}")
+    assert passages, "the agent has a listener that speaks to the PBX"
+    if any(passage.of == passage.to for passage in passages):
+        return Unfit(f"the agent listens at the PBX's own address {entry.sip.pbx}")
     return tuple(passages)
+
+
+def _listeners(sip: Sip) -> list[Endpoint]:
+    """Those whose phones a PBX hears too: of its address family, and no browser's WebSocket."""
+    return [each for each in sip.listen if each.version == sip.pbx.version and each.transport in TRANSPORTS]
 
 
 def pbx_address(sip: Sip, transport: str) -> Address:
@@ -89,8 +91,3 @@ def pbx_address(sip: Sip, transport: str) -> Address:
 
 def _protocol(listener: Endpoint) -> str:
     return "udp" if listener.transport == "udp" else "tcp"
-
-
-def _version(address: Address) -> int:
-    assert address.ip is not None, "an endpoint has an IP address"
-    return address.ip.version

@@ -21,8 +21,8 @@ REDIRECT = "pbx_agent_redirect_"
 ASIDE = "pbx_agent_aside_"
 
 PHONES = 65_535  # remembered at most; one too many is answered from the agent's own port
-DIRECT_FOR = "3m"  # an INVITE that rings longer is given up by its caller
-MOVED_FOR = "1d"  # longer than any registration lasts
+CALL = "3m"  # an INVITE that rings longer is given up by its caller
+REGISTERED = "1d"  # longer than any registration lasts
 # Ports that aside may send from: never the agent's own, at which the PBX still reaches the agent.
 PORTS_ASIDE = "32768-60999"
 
@@ -112,8 +112,8 @@ def _datagrams(passage: Passage, family: str, who: list[str]) -> Iterator[str]:
         [
             *who,
             f'{family} daddr {pbx} udp dport {port} jump phone comment "{passage}"',
-            f"{family} daddr {pbx} udp dport {agent_port} {REQUEST} delete @moved {{ {phone} }}"
-            f' comment "a phone that speaks to {passage.to} is answered from there"',
+            f"{family} daddr {pbx} udp dport {agent_port} {REQUEST} update @knowing {{ {phone} }}"
+            f' comment "what a phone asks {passage.to} is answered from there"',
         ],
     )
     yield from _chain(
@@ -122,7 +122,8 @@ def _datagrams(passage: Passage, family: str, who: list[str]) -> Iterator[str]:
         [
             f'{ANSWER} {phone} @direct accept comment "an answer to what the PBX itself asked this phone"',
             f'{REGISTER} delete @direct {{ {phone} }} comment "from its REGISTER on the agent asks it"',
-            f'update @moved {{ {phone} }} comment "its answers come from {passage.of}"',
+            f"{REQUEST} delete @knowing {{ {phone} }}",
+            f'update @moved {{ {phone} }} comment "what it gets comes from {passage.of}"',
             f"udp checksum 0 udp dport set {agent_port} udp checksum set 0 notrack accept"
             ' comment "without a checksum it stays so"',
             f'udp dport set {agent_port} notrack accept comment "to {passage.to}"',
@@ -135,6 +136,7 @@ def _datagrams(passage: Passage, family: str, who: list[str]) -> Iterator[str]:
             'oifname "lo" accept',
             f"{family} saddr {pbx} udp sport {port} {REQUEST} update @direct {{ {phone_sent_to} }}"
             ' comment "the PBX itself asks a phone that is not yet the agent\'s"',
+            f"{family} saddr {pbx} udp sport {agent_port} {ANSWER} {phone_sent_to} @knowing accept",
             f"{family} saddr {pbx} udp sport {agent_port} {phone_sent_to} @moved udp sport set {port} notrack"
             f' comment "from {passage.of}"',
         ],
@@ -142,8 +144,11 @@ def _datagrams(passage: Passage, family: str, who: list[str]) -> Iterator[str]:
 
 
 def _memories(family: str) -> Iterator[str]:
-    """Phones that the PBX asks without the agent, and phones that know only the PBX's port."""
-    for name, timeout in (("direct", DIRECT_FOR), ("moved", MOVED_FOR)):
+    """Phones that the PBX asks without the agent; that came by its port; that used the agent's port last.
+
+    The third kind has learnt the agent's port from a Record-Route, for what belongs to a call.
+    """
+    for name, timeout in (("direct", CALL), ("moved", REGISTERED), ("knowing", CALL)):
         yield f"set {name} {{"
         yield f"\ttype {_type(family)} . inet_service"
         yield f"\tsize {PHONES}"

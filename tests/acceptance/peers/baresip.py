@@ -48,7 +48,7 @@ class Baresip(Program):
     """A phone with an address of its own; ready when it takes commands, registered after `register`.
 
     `domain` is the host of its AOR, `proxy` the address that every request goes to first (the guard), `tls`
-    lines of its configuration that name certificates.
+    lines of its configuration that name certificates, `dns` the server that it asks for SRV records.
     """
 
     def __init__(
@@ -64,10 +64,11 @@ class Baresip(Program):
         host: str | None = None,
         transport: str = "udp",
         tls: str = "",
+        dns: str | None = None,
     ) -> None:
         """Describe the phone; without `password` it is `pw<user>`, with `answers` it picks up by itself."""
         self.host = host or network.address()
-        self._tls = tls
+        self._settings = tls + (f"dns_server {dns}:53\n" if dns else "")
         self.aor = f"sip:{user}@{domain}"
         self._network = network
         route = f';outbound="sip:{proxy};lr;transport={transport}"' if proxy else ""
@@ -84,7 +85,7 @@ class Baresip(Program):
         """Write the configuration, start, and open the control connection."""
         self.folder.mkdir(parents=True, exist_ok=True)
         values = {"host": written(self.host), "control": CONTROL_PORT, "folder": self.folder}
-        (self.folder / "config").write_text(CONFIGURATION.format(port=5060, **values) + self._tls)
+        (self.folder / "config").write_text(CONFIGURATION.format(port=5060, **values) + self._settings)
         (self.folder / "accounts").touch()
         (self.folder / "contacts").touch()
         self._write_sound()

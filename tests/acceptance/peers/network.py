@@ -31,6 +31,7 @@ PACKAGES = {
     "taskset": "util-linux",
     "strace": "strace",
     "nft": "nftables",
+    "dnsmasq": "dnsmasq-base",
     "systemctl": "systemd",
     "systemd-analyze": "systemd",
 }
