@@ -1,5 +1,6 @@
 """agent.yaml: the PBXs this agent stands in front of, and the objects on them (contract "Configuration")."""
 
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal, TypeVar
 
@@ -10,10 +11,13 @@ from agent.limits import Limits
 from agent.transport import ConnectionLimits, TlsFiles
 from runtime.config import ConfigModel, ConfigPath, FieldError
 from telephony.address import Flow
+from telephony.countries import COUNTRIES
+from telephony.emergency import dialled
 
 MAX_PBXS = 100
 MAX_OBJECT_ROWS = 10_000
 MAX_LISTENERS = 16
+MAX_NUMBERS = 100
 WILDCARDS = (IPv4Address(0), IPv6Address(0))
 
 
@@ -36,10 +40,30 @@ def _domain(text: str) -> str:
     return text
 
 
+def _country(text: str) -> str:
+    if text not in COUNTRIES:
+        known = " ".join(COUNTRIES)
+        raise ValueError(
+            f'found "{text}"; leave it out and list the numbers in emergency, or write one of {known}'
+        )
+    return text
+
+
+def _dialled(least: int, most: int, text: str) -> str:
+    if not least <= len(text) <= most or set(text) - set("0123456789*#"):
+        raise ValueError(
+            f'found "{text}"; write the {least} to {most} keys that are dialled, without separators'
+        )
+    return text
+
+
 PbxName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/]{1,255}$")]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 DomainName = Annotated[str, AfterValidator(_domain)]
+CountryName = Annotated[str, AfterValidator(_country)]
+Number = Annotated[str, AfterValidator(partial(_dialled, 2, 15))]
+TrunkPrefix = Annotated[str, AfterValidator(partial(_dialled, 0, 6))]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
@@ -54,6 +78,9 @@ class Sip(ConfigModel):
     origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = ()
     limits: Limits = Limits()
     domain: DomainName | None = None
+    country: CountryName | None = None
+    trunk_prefix: TrunkPrefix = ""
+    emergency: Annotated[tuple[Number, ...], Field(max_length=MAX_NUMBERS)] = ()
     nat_keep_alive_s: Annotated[int, Field(ge=0, le=3_600)] = 25
 
     @model_validator(mode="after")
@@ -91,6 +118,11 @@ class Sip(ConfigModel):
     def _towards_pbx(self) -> Endpoint | None:
         way = (self.pbx.transport, self.pbx.version)
         return next((each for each in self.listen if (each.transport, each.version) == way), None)
+
+    @property
+    def emergency_numbers(self) -> frozenset[str]:
+        """What a phone may always call, in every way of dialling it."""
+        return dialled(self.country, self.trunk_prefix, self.emergency)
 
     @property
     def pbx_flow(self) -> Flow:

@@ -31,9 +31,6 @@ from telephony.meter import Meter
 from telephony.settings import Listener, Settings
 from telephony.token import Tokens
 
-# Where a phone without a licence may always call. A table per country comes with the master's policy.
-EMERGENCY = frozenset({"112", "911", "999", "000", "15", "17", "18", "114", "118"})
-
 # How long a binding may last that a crash kept from the journal before the first one was ever stored.
 UNKNOWN_EXPIRY_S = 3_600
 
@@ -168,7 +165,7 @@ def _guard(entry: PbxEntry, verdict: SeatVerdict, secret: bytes) -> Guard:
             Listener(endpoint.transport, str(entry.sip.advertised(endpoint))) for endpoint in entry.sip.listen
         ),
         agent=entry.name,
-        emergency=EMERGENCY,
+        emergency=entry.sip.emergency_numbers,
         transaction_limit=entry.sip.limits.transactions,
         nat_keep_alive_s=entry.sip.nat_keep_alive_s,
     )

@@ -127,20 +127,22 @@ class Site:
 
     def _classes(self) -> dict[str, dict[str, int]]:
         answer = ask(self.agent.folder / "data" / "agent.sock", "/status")
-        classes: dict[str, dict[str, int]] = answer["pbxs"][0]["classes"]
+        classes: dict[str, dict[str, int]] = self._own(answer)["classes"]
         return classes
+
+    def _own(self, answer: dict[str, Any]) -> Any:
+        """The entry of this PBX: an agent may serve several."""
+        return next(entry for entry in answer["pbxs"] if entry["name"] == self.name)
 
     def status(self) -> Any:
         """`pbx-agent status --json` of this PBX."""
         config = str(self.agent.folder / "agent.yaml")
         said = run("pbx-agent", "status", "--config", config, "--json")
-        return json.loads(said)["pbxs"][0]
+        return self._own(json.loads(said))
 
     def counts(self, class_: str = "seat") -> dict[str, int]:
         """One class of the status, asked at the agent's own socket: used, waiting, lingering, surplus, …"""
-        answer = ask(self.agent.folder / "data" / "agent.sock", "/status")
-        counts: dict[str, int] = answer["pbxs"][0]["classes"][class_]
-        return counts
+        return self._classes()[class_]
 
     def wait_counts(self, class_: str = "seat", within_s: float = 10.0, **expected: int) -> None:
         """Wait until the agent counts this: `wait_counts(used=0, lingering=1)`."""

@@ -65,6 +65,12 @@ def test_defaults_and_relative_paths() -> None:
         ('["udp:0.0.0.0:5060"]', '["udp:[::]:5060"]', "found no udp: listener with an IPv4 address"),
         ('["udp:0.0.0.0:5060"]', '["udp:0.0.0.0:5060", "udp:0.0.0.0:5060"]', "is listened on twice"),
         ('["udp:0.0.0.0:5060"]', "[]", "found an empty list"),
+        ("      advertise:", "      country: NO\n      advertise:", '(YAML reads NO so); write "NO"'),
+        ("      advertise:", "      country: fr\n      advertise:", "7:16: pbxs[0].sip.country: "
+         'found "fr"; leave it out and list the numbers in emergency, or write one of AD AE AL'),
+        ("      advertise:", "      trunk_prefix: 0\n      advertise:", 'write "0"'),
+        ("      advertise:", '      emergency: ["1-2"]\n      advertise:', "pbxs[0].sip.emergency[0]: "
+         'found "1-2"; write the 2 to 15 keys that are dialled, without separators'),
         ('"udp:192.0.2.20:5060"', '"udp:pbx.example:5060"', "write an IP address instead of the name"),
         ('"udp:192.0.2.20:5060"', "192.0.2.20:5060", "8:12: pbxs[0].sip.pbx: "),
         ('advertise: "192.0.2.10:5060"', "advertise: 12:30:45", "advertise"),
