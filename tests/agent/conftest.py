@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ data: "{data}"
 pbxs:
   - name: lyon
     software: 13
-    sip: {{listen: ["udp:127.0.0.1:{port}"], pbx: "udp:127.0.0.1:{pbx}", limits: {limits}}}
+    sip: {sip}
     objects:
       - {{kind: group, aor: ["11"]}}
       - {{kind: user, name: anna, aor: ["201", "anna"]}}
@@ -67,7 +68,8 @@ class House:
         self.pbx = pbx
         self.guard: Address = ("127.0.0.1", free_port())
         self.away = "refuse"
-        self.limits = "{}"
+        self.listen = [f"udp:127.0.0.1:{self.guard[1]}"]
+        self.sip: dict[str, Any] = {"pbx": f"udp:127.0.0.1:{pbx.address[1]}"}
         self.phones: list[Phone] = []
         self.main: Main
 
@@ -86,8 +88,8 @@ class House:
 
     def config_text(self) -> str:
         """The agent's configuration file."""
-        ports = {"port": self.guard[1], "pbx": self.pbx.address[1]}
-        return CONFIG.format(data=self.data, away=self.away, limits=self.limits, **ports)
+        sip = json.dumps({"listen": self.listen, **self.sip})
+        return CONFIG.format(data=self.data, away=self.away, sip=sip)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Main]:

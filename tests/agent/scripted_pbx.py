@@ -142,9 +142,9 @@ def response(request: bytes, status: str, extra: list[bytes] | None = None) -> b
     return b"\r\n".join(lines)
 
 
-def free_port() -> int:
-    """A UDP port of loopback that nobody has now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """A UDP (or other) port of loopback that nobody has now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port

@@ -40,7 +40,7 @@ async def heard_by_pbx(house: House, start: bytes) -> bool:
 
 
 async def test_a_flood_is_refused_unread_and_told(house: House) -> None:
-    house.limits = "{messages_per_s: 10, burst: 20}"
+    house.sip["limits"] = {"messages_per_s": 10, "burst": 20}
     async with house.running() as main:
         flood(house.guard, 500)
         phone = await house.phone(PHONE)
@@ -54,7 +54,7 @@ async def test_a_flood_is_refused_unread_and_told(house: House) -> None:
 
 
 async def test_trusted_sources_and_the_pbx_have_no_limit(house: House) -> None:
-    house.limits = f'{{messages_per_s: 1, burst: 2, trusted: ["{FLOODER}"]}}'
+    house.sip["limits"] = {"messages_per_s": 1, "burst": 2, "trusted": [FLOODER]}
     async with house.running():
         flood(house.guard, 500)
         for user in ("202", "203", "204"):
@@ -64,7 +64,7 @@ async def test_trusted_sources_and_the_pbx_have_no_limit(house: House) -> None:
 
 
 async def test_an_emergency_call_of_a_source_over_its_limit_passes(house: House) -> None:
-    house.limits = "{messages_per_s: 1, burst: 2}"
+    house.sip["limits"] = {"messages_per_s": 1, "burst": 2}
     async with house.running():
         phone = await house.phone(FLOODER)
         flood(house.guard, 100)
