@@ -104,9 +104,9 @@ class StreamPbx:
         self.address: Address
         self._server: asyncio.Server | None = None
 
-    async def open(self, port: int = 0) -> None:
+    async def open(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         """Listen."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=tls)
         self.address = self._server.sockets[0].getsockname()[:2]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,7 +1,6 @@
 """The stream edge against real sockets: registrations, calls back, limits, deadlines, slow readers."""
 
 import asyncio
-import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -169,6 +168,7 @@ async def test_deadlines(house: House, tcp: Address, dial: Dial) -> None:
         browser = await dial(ws)
         browser.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
         assert await registered.registered("202") == 200
+        later = await dial(tcp)
         begun = loop.time()
 
         async def drip() -> None:
@@ -181,12 +181,12 @@ async def test_deadlines(house: House, tcp: Address, dial: Dial) -> None:
             return loop.time() - begun
 
         dripping = asyncio.create_task(drip())
-        times = await asyncio.gather(*map(ended_after, (unfinished, browser, silent)))
+        times = await asyncio.gather(*map(ended_after, (unfinished, browser, silent, later)))
         dripping.cancel()
         assert 0.9 < times[0] < 2.9
         assert 0.9 < times[1] < 2.9
         assert 1.9 < times[2] < 3.9
-        assert rejected(house) == 3
+        assert rejected(house) == 4
         registered.send(KEEP_ALIVE)
         assert await registered.registered("202") == 200
 
@@ -253,13 +253,10 @@ async def test_a_flood_on_one_connection_does_not_hold_up_the_others(
     )
     async with house.running():
         flood, other = await dial(tcp), await dial(tcp)
+        assert await other.registered("202") == 200
         flood.send(b"".join(options % (n, n) for n in range(1_500)))
         await asyncio.sleep(0)
         assert await other.registered("202") == 200
-        answered = 0
-        heard = b""
-        while answered < 1_500:
-            heard = await flood.message()
-            assert status_of(heard) == 483
-            answered += 1
-        assert re.search(rb"CSeq: 1499 OPTIONS", heard)
+        assert house.lyon.site.rejections["too_many_hops"] < 700, "of the 800 and more that one read brings"
+        for number in range(1_500):
+            assert b"\r\nCSeq: %d OPTIONS\r\n" % number in await flood.message()

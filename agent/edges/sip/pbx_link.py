@@ -115,7 +115,7 @@ class PbxLink:
             return False
         self._log.info("pbx.connected")
         await self._keep_alive()
-        self._log.info("pbx.disconnected", error=self._trouble or None)
+        self._log.info("pbx.disconnected", why=self._trouble or "the PBX ended it")
         if self.clock.monotonic_ms() - begun_ms >= 1_000 * STEADY_S:
             return True
         await asyncio.sleep(delay_s)
