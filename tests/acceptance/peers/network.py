@@ -30,6 +30,8 @@ PACKAGES = {
     "nsenter": "util-linux",
     "taskset": "util-linux",
     "strace": "strace",
+    "node": "nodejs",
+    "npm": "npm",
     "systemctl": "systemd",
     "systemd-analyze": "systemd",
 }
