@@ -44,11 +44,11 @@ class Main:
                 for pbx in self.pbxs.values():
                     tasks.create_task(pbx.journal.run(), name=f"journal {pbx.entry.name}")
                     await pbx.begin()
+                for name, pbx in self.pbxs.items():
+                    self.edges[name] = await self._listen(pbx)
                 local = listen_unix(self.config.data / SOCKET_NAME)
                 api = LocalApi(self.pbxs, self.clock, stop).app()
                 tasks.create_task(serve(api, local, stop=stop, on_started=self._ready), name="local api")
-                for name, pbx in self.pbxs.items():
-                    self.edges[name] = await self._listen(pbx)
                 talks = [tasks.create_task(self._talk(pbx), name=name) for name, pbx in self.pbxs.items()]
                 cares = [tasks.create_task(edge.run(), name="sip edge") for edge in self.edges.values()]
                 await stop.wait()

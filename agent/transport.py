@@ -13,11 +13,13 @@ Seconds = Annotated[int, Field(ge=1, le=7 * 86_400)]
 class ConnectionLimits(ConfigModel):
     """The limits of the stream listeners of one PBX together; every one is on by default.
 
+    A source is an IPv4 address or an IPv6 /64; it may open `per_source` at once, then `new_per_s` a second.
     `idle_s` is longer than the 120 s after which a phone says that it is there (RFC 5626 4.4.1).
     """
 
     total: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     per_source: Annotated[int, Field(ge=1, le=100_000)] = 500
+    new_per_s: Annotated[int, Field(ge=1, le=100_000)] = 20
     handshake_s: Seconds = 10
     message_s: Seconds = 10
     idle_s: Seconds = 180

@@ -111,17 +111,19 @@ class Site:
             self._timer.cancel()
             self._timer = None
 
-    @property
-    def busy(self) -> bool:
-        """Whether nothing can be taken in now: a connection waits, a datagram is lost and repeated."""
-        return self._journal.full
+    def offer(self, data: bytes, flow: Flow, now_ms: int) -> bool:
+        """One message of a stream; False when its source, or the disk, must wait: offer it again later.
 
-    def receive(self, data: bytes, flow: Flow, now_ms: int) -> None:
-        """One message of a stream that `meter` admitted; call `settle` after the last one of a turn."""
-        if self._journal.full:
-            self._receive_unstored(data, flow, now_ms)
-            return
-        self._carry_out_noted(self.guard.receive(data, flow, now_ms), now_ms)
+        Nobody repeats what was sent by a stream, so nothing is lost there. Call `settle` after a turn.
+        """
+        if not self.meter.admit(flow.host, now_ms) and not self.urgent(data, flow.host, now_ms):
+            return False
+        if not self._journal.full:
+            self._carry_out_noted(self.guard.receive(data, flow, now_ms), now_ms)
+            return True
+        outputs = self.guard.relay(data, flow)
+        self._carry_out(outputs or (), now_ms)
+        return outputs is not None
 
     def receive_turn(self, arrived: Sequence[tuple[bytes, Flow]], now_ms: int) -> None:
         """The datagrams of one turn: the meter is asked about each before it is read; then settle."""

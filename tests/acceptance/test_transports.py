@@ -3,11 +3,15 @@
 Real programs in every test: licence-master, pbx-agent, Kamailio, baresip, SIPp, JsSIP.
 """
 
+import re
+from collections.abc import Callable
+
 import pytest
 
-from tests.acceptance.house import House, Ways
+from tests.acceptance.house import House, Site, Ways
 from tests.acceptance.peers.baresip import Baresip
-from tests.acceptance.peers.network import Network
+from tests.acceptance.peers.jssip import Jssip, url
+from tests.acceptance.peers.network import Network, written
 from tests.acceptance.peers.waiting import until
 from tests.authority import Authority
 
@@ -25,26 +29,91 @@ def call(caller: Baresip, callee: Baresip, ends: Baresip) -> None:
     other.wait_event("CALL_CLOSED", after=seen[other])
 
 
+def refreshed(site: Site, user: str, ask: Callable[[], object] = lambda: None) -> None:
+    """A later REGISTER of this phone reaches the PBX, for the same contact."""
+    (before,) = site.registrar.contacts()[user]
+    ask()
+    until(lambda: site.registrar.contacts()[user][0]["CSeq"] > before["CSeq"], what=f"a refresh of {user}")
+    (after,) = site.registrar.contacts()[user]
+    assert (after["Address"], after["Path"]) == (before["Address"], before["Path"])
+
+
+def assert_path(site: Site, user: str, way: str) -> None:
+    """The PBX finds this phone by the agent's side of the PBX, and the agent by the phone's own way."""
+    (contact,) = site.registrar.contacts()[user]
+    (found,) = re.findall(r"<sip:[0-9a-f]{20}\.(\d+)\.\d+\.(\d+)\.[^@]+@(.*);lr>", contact["Path"])
+    listener, connection, place = found
+    ways, pbx = list(site.doors), site.ways.pbx
+    host, port = site.doors[pbx]
+    transport = "" if pbx.startswith("udp") else f";transport={pbx.rstrip('6')}"
+    assert (ways[int(listener)], place) == (way, f"{written(host)}:{port}{transport}")
+    assert (int(connection) > 0) == (not way.startswith("udp"))
+
+
 @pytest.mark.parametrize(
     ("pbx", "ways"),
     [
-        ("udp", ("tcp", "tls")),
+        ("udp", ("tls", "tcp")),
         ("tcp", ("tls", "udp")),
-        ("tls", ("udp", "tcp")),
-        ("udp", ("udp6", "tls6")),
-        ("udp6", ("tcp", "tls")),
-        ("tls6", ("tls6", "tcp6")),
+        ("tls", ("tcp", "udp")),
+        ("udp", ("tls6", "udp6")),
+        ("tls6", ("udp", "tcp")),
+        ("tcp6", ("tcp6", "tls6")),
     ],
 )
 def test_two_phones(network: Network, pbx: str, ways: tuple[str, str]) -> None:
+    """The way of the PBX, then those of anna and bert; a 6 is IPv6."""
     authority = Authority(network.folder / "authority")
     house = House(network, {"PBX-Port13": 2}, {"hq": "gateway"}).build()
     site = house.site("hq", ways=Ways(tuple(dict.fromkeys((*ways, pbx))), pbx, authority))
-    anna, bert = (site.phone(user, way) for user, way in zip(("1001", "1002"), ways, strict=True))
+    anna, bert = site.phone("1001", ways[0], expires_s=3), site.phone("1002", ways[1])
     assert anna.register().text == bert.register().text == "200 OK"
     for caller, callee in ((anna, bert), (bert, anna)):
         call(caller, callee, ends=caller)
         call(caller, callee, ends=callee)
+    refreshed(site, "1001")
+    assert_path(site, "1001", ways[0])
+    assert_path(site, "1002", ways[1])
     anna.unregister()
     until(lambda: site.contacts() == {"1002"}, what="the PBX forgot anna")
     house.assert_never_over()
+
+
+@pytest.mark.real("node", "npm")
+@pytest.mark.parametrize(("way", "pbx"), [("ws", "udp"), ("wss", "tcp"), ("wss6", "tls")])
+def test_a_browser_phone(network: Network, way: str, pbx: str) -> None:
+    """JsSIP over WebSocket calls baresip over UDP and is called by it."""
+    authority = Authority(network.folder / "authority")
+    house = House(network, {"PBX-Port13": 2}, {"hq": "gateway"}).build()
+    site = house.site("hq", ways=Ways(tuple(dict.fromkeys((way, "udp", pbx))), pbx, authority))
+    door = url(way.rstrip("6"), site.doors[way])
+    browser = network.start(Jssip(network, "1001", site.domain, door, authority=authority.certificate))
+    bert = site.phone("1002")
+    assert browser.register() == 200
+    assert bert.register().text == "200 OK"
+    site.wait_counts(used=2)
+    (contact,) = site.registrar.contacts()["1001"]
+    assert ".invalid;transport=ws" in contact["Address"]
+    assert_path(site, "1001", way)
+
+    for ends in ("browser", "bert"):
+        for caller in ("browser", "bert"):
+            seen = len(browser.events), len(bert.events)
+            if caller == "browser":
+                browser.order("call", to=bert.aor)
+            else:
+                bert.call(browser.aor)
+                assert browser.wait_event("incoming", after=seen[0])["from"] == bert.aor
+            browser.wait_event("confirmed", after=seen[0])
+            bert.wait_event("CALL_ESTABLISHED", after=seen[1])
+            if ends == "browser":
+                browser.order("hang_up")
+                bert.wait_event("CALL_CLOSED", after=seen[1])
+            else:
+                bert.hang_up()
+            browser.wait_event("ended", after=seen[0])
+    refreshed(site, "1001", lambda: browser.order("register"))
+    browser.order("unregister")
+    browser.wait_event("unregistered")
+    until(lambda: site.contacts() == {"1002"}, what="the PBX forgot the browser")
+    site.wait_counts(used=1)

@@ -8,7 +8,8 @@ import struct
 from itertools import count
 from typing import Self
 
-from telephony.sip.stream import Framer
+from telephony.guard import PONG
+from telephony.sip.stream import KEEP_ALIVE, Framer
 from tests.agent.scripted_pbx import Address, ScriptedPbx, status_of
 
 
@@ -96,11 +97,12 @@ class StreamPhone:
 
 
 class StreamPbx:
-    """A ScriptedPbx that is spoken to over TCP; `phones` are the connections that the agent made."""
+    """A ScriptedPbx that is spoken to over TCP, by `connections`; it answers keep-alives (RFC 5626)."""
 
     def __init__(self, script: ScriptedPbx) -> None:
         self.script = script
         self.connections: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        self.heard: list[bytes] = []
         self.address: Address
         self._server: asyncio.Server | None = None
 
@@ -115,6 +117,7 @@ class StreamPbx:
         try:
             while data := await reader.read(65_536):
                 framer.feed(data)
+                self.heard.append(data)
                 while (unit := framer.take()) is not None:
                     self._take(unit, writer)
         except ConnectionError:
@@ -124,6 +127,8 @@ class StreamPbx:
 
     def _take(self, unit: bytes, writer: asyncio.StreamWriter) -> None:
         self.script.received.put_nowait((unit, ("", 0)))
+        if unit == KEEP_ALIVE:
+            writer.write(PONG)
         if unit.startswith((b"SIP/2.0", b"\r\n")):
             return
         self.script.requests.append(unit)

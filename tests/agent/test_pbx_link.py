@@ -65,10 +65,12 @@ async def test_the_connection_is_kept_alive(
     monkeypatch.setattr(pbx_link, "KEEP_ALIVE_S", 0.1)
     async with house.running():
         assert await house.register("202") == 200
+        pbx.heard.clear()
         async with asyncio.timeout(5):
-            for _ in range(2):
+            for _ in range(5):
                 while (await house.pbx.received.get())[0] != KEEP_ALIVE:
                     pass
+        assert set(pbx.heard) == {KEEP_ALIVE}, "two pongs in a row are no ping to answer"
 
 
 async def test_the_pbx_calls_by_a_connection_of_its_own(house: House, pbx: StreamPbx) -> None:

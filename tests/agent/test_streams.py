@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent.store import journal
 from telephony.sip.stream import KEEP_ALIVE
 from tests.agent.conftest import House
 from tests.agent.scripted_pbx import Address, free_port, header, status_of
@@ -207,7 +208,7 @@ async def test_limits_in_all_and_for_each_source(house: House, tcp: Address, dia
 
 
 async def test_a_flood_of_connections_leaves_no_trace(house: House, tcp: Address, dial: Dial) -> None:
-    house.sip["connections"] = {"per_source": 20, "total": 50}
+    house.sip["connections"] = {"per_source": 20, "total": 50, "new_per_s": 100_000}
     async with house.running():
         for _ in range(10):
             many = await asyncio.gather(*[dial(tcp, host="127.0.0.9") for _ in range(100)])
@@ -216,6 +217,54 @@ async def test_a_flood_of_connections_leaves_no_trace(house: House, tcp: Address
         assert await phone.registered("202") == 200
         again = await dial(tcp, host="127.0.0.9")
         assert await again.registered("203") == 200
+
+
+async def test_a_source_opens_only_so_many_connections_a_second(
+    house: House, tcp: Address, dial: Dial
+) -> None:
+    house.sip["connections"] = {"per_source": 5, "new_per_s": 1}
+    async with house.running():
+        for _ in range(5):
+            await (await dial(tcp, host="127.0.0.9")).close()
+        assert await (await dial(tcp, host="127.0.0.9")).ended() == b""
+        assert rejected(house) == 1
+        phone = await dial(tcp)
+        assert await phone.registered("202") == 200
+
+
+async def test_what_its_source_may_not_send_yet_waits_and_is_not_lost(
+    house: House, tcp: Address, dial: Dial
+) -> None:
+    house.sip["limits"] = {"messages_per_s": 20, "burst": 5}
+    async with house.running():
+        phone, other = await dial(tcp, host="127.0.0.9"), await dial(tcp)
+        started = asyncio.get_running_loop().time()
+        phone.send(b"".join(phone.wish("202") for _ in range(15)))
+        assert await other.registered("203") == 200
+        for number in range(15):
+            answer = await phone.message()
+            assert (status_of(answer), header(answer, b"CSeq")) == (200, b"%d REGISTER" % (number + 1))
+        assert asyncio.get_running_loop().time() - started > 0.3
+        assert house.lyon.site.meter.refused > 0
+
+
+async def test_what_the_disk_cannot_take_yet_waits_and_is_not_lost(
+    house: House, tcp: Address, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls pass meanwhile, as over UDP."""
+    async with house.running():
+        phone = await dial(tcp)
+        assert await phone.registered("202") == 200
+        await house.written()
+        with monkeypatch.context() as behind:
+            behind.setattr(journal, "FULL_AT", 0)
+            phone.send(phone.wish("203"))
+            call(house, path_of(house))
+            assert (await phone.message()).startswith(b"MESSAGE")
+            call(house, path_of(house), call_id="2")
+            assert (await phone.message()).startswith(b"MESSAGE")
+            assert not any(b"203@pbx.test" in request for request in house.pbx.requests)
+        assert status_of(await phone.message()) == 200
 
 
 async def test_who_does_not_read_is_dropped_and_nobody_else_notices(

@@ -18,7 +18,7 @@ from telephony.address import Flow
 from telephony.sip.stream import KEEP_ALIVE
 
 TURN = 64  # messages of one connection before the others get their turn
-BUSY_S = 0.05  # until a full journal is asked again
+WAIT_S = 0.05  # until what the site would not take is offered again
 CLOSING_MS = 5_000  # for the last bytes to leave
 PBX_UNREAD_BYTES = 16 * 1024 * 1024  # a storm of phones, while the PBX writes to its disk
 
@@ -58,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._peer = Flow(listener, "", 0)
         self._transport: asyncio.Transport | None = None
         self._ready = False
+        self._held: bytes | None = None
         self._heard_ms = 0
         self._begun_ms: int | None = None
 
@@ -202,26 +203,37 @@ class Connection(asyncio.Protocol):
             self._board.opened(self)
 
     def _turn(self) -> None:
-        """Hand the site what is whole; read on later when that was much, or the site cannot store it."""
-        site, framing, flow = self._board.site, self._framing, self.flow
-        assert flow is not None
+        """Hand the site what is whole; read on later when that was much, or the site wants us to wait."""
         now_ms = self._board.clock.monotonic_ms()
+        took, heard, waits = self._take_in(now_ms)
+        if not self._over:
+            self._write(self._framing.pending())
+        broken = self._framing.broken
+        if broken is not None and self.flow is not None and not (self._over or waits):
+            self._board.site.broken(broken, self.flow, now_ms)
+            self.close()
+        self._board.site.settle(now_ms)
+        self._note(heard, now_ms)
+        if took == TURN or waits:
+            self._pause(WAIT_S if waits else 0)
+
+    def _take_in(self, now_ms: int) -> tuple[int, int, bool]:
+        """How often there was something, how much of it was heard, and whether the last one must wait."""
+        offer, flow = self._board.site.offer, self.flow
+        assert flow is not None
         took = heard = 0
-        while took < TURN and not (self._over or site.busy) and (unit := framing.take()) is not None:
+        while took < TURN and not self._over:
+            unit, self._held = self._held or self._framing.take(), None
+            if unit is None:
+                break
             took += 1
             heard += bool(unit)
             self._be_ready()
-            if unit and (flow.connection or unit != KEEP_ALIVE):  # two pongs of a PBX look like that
-                site.receive(unit, flow, now_ms)
-        if not self._over:
-            self._write(framing.pending())
-        if framing.broken is not None and not self._over:
-            site.broken(framing.broken, flow, now_ms)
-            self.close()
-        site.settle(now_ms)
-        self._note(heard, now_ms)
-        if took == TURN or site.busy:
-            self._pause(BUSY_S if site.busy else 0)
+            # Two pongs of a PBX that we called look like a keep-alive.
+            if unit and (flow.connection or unit != KEEP_ALIVE) and not offer(unit, flow, now_ms):
+                self._held = unit
+                return took, heard, True
+        return took, heard, False
 
     def _note(self, heard: int, now_ms: int) -> None:
         """What was heard, and when it must be looked at again."""

@@ -21,6 +21,7 @@ from agent.endpoint import Endpoint
 from agent.service.site import Site
 from runtime.clock import Clock
 from telephony.address import Flow
+from telephony.meter import Meter
 from telephony.output import Reason, Rejected
 
 BACKLOG = 1_024
@@ -44,6 +45,8 @@ class StreamEdge:
         self._listen = listen
         self._servers: list[asyncio.Server] = []
         self._connections: dict[int, Connection] = {}
+        trusted = sip.limits.trusted
+        self._meter = Meter(self.limits.new_per_s, self.limits.per_source, (sip.pbx.address.host,), trusted)
         self._sources: Counter[str] = Counter()
         self._number = 1 + secrets.randbits(FIRST_NUMBER_BITS)
 
@@ -92,6 +95,8 @@ class StreamEdge:
             return f"there are {self.limits.total} connections already"
         if self._sources[source] >= self.limits.per_source and not self.site.guard.is_pbx(flow):
             return f"there are {self._sources[source]} connections from {source} already"
+        if not self._meter.admit(peer.host, self.clock.monotonic_ms()):
+            return f"more than {self.limits.new_per_s} new connections a second from {source}"
         self._number += 1
         self._sources[source] += 1
         self._connections[flow.connection] = connection

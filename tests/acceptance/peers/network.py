@@ -32,6 +32,8 @@ PACKAGES = {
     "strace": "strace",
     "nft": "nftables",
     "dnsmasq": "dnsmasq-base",
+    "node": "nodejs",
+    "npm": "npm",
     "systemctl": "systemd",
     "systemd-analyze": "systemd",
 }
