@@ -17,8 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import results
+from bench.decisions import decisions
 from bench.grants import grants
 from bench.guard import register_proxy
+from bench.memory import memory
 from bench.sip import Result, Tick
 from bench.storm import storms
 
@@ -56,6 +58,8 @@ BENCHMARKS = (
         5,
         partial(register_proxy, count=2_000, rate=PACED),
     ),
+    Benchmark("guard.decision_p99_us", decisions, 5, partial(decisions, count=500, phones=200)),
+    Benchmark("guard.rss_mb_10000_bindings", memory, 3, partial(memory, phones=200)),
     Benchmark(
         "master.grants_per_s_batch100",
         partial(grants, syncs=40, operations=500),

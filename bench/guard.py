@@ -20,7 +20,7 @@ def register_proxy(
     with Network(folder) as network:
         registrar = (network.address(), SIP)
         network.start(backend(folder, network, registrar))
-        agent = _agent(network, registrar, phones)
+        agent = pinned_agent(network, registrar, phones)
         peer = kamailio(folder, network, (network.address(), SIP), registrar)
         network.start(peer.program)
         return compare(
@@ -32,12 +32,12 @@ def register_proxy(
             phones=phones,
             rate=rate,
             ground=network,
-            warm=lambda: until(lambda: _all_hold_a_unit(agent, phones), 30.0, "a unit for each object"),
+            warm=lambda: until(lambda: all_hold_a_unit(agent, phones), 30.0, "a unit for each object"),
             tick=tick,
         )
 
 
-def _agent(network: Network, registrar: tuple[str, int], phones: int) -> Agent:
+def pinned_agent(network: Network, registrar: tuple[str, int], phones: int) -> Agent:
     """The agent on its core, enrolled and in sync."""
     house = master(network, 1, 2 * phones)
     (pbx,) = names(1)
@@ -48,6 +48,7 @@ def _agent(network: Network, registrar: tuple[str, int], phones: int) -> Agent:
     return agent
 
 
-def _all_hold_a_unit(agent: Agent, phones: int) -> bool:
+def all_hold_a_unit(agent: Agent, phones: int) -> bool:
+    """Whether each object holds a unit, and none is surplus."""
     counts = agent.status()["classes"]["seat"]
     return bool(counts["used"] == phones and counts["surplus"] == 0)

@@ -38,6 +38,34 @@ class LoadFailedError(Exception):
     """An answer was missing or not a 200: the run measures nothing."""
 
 
+class Registers:
+    """The REGISTERs of `phones` phones at `host` (IP, port), users from `first` on, in turn and for ever."""
+
+    def __init__(
+        self, host: tuple[str, int], registrar: tuple[str, int], *, phones: int, first: int = 1000
+    ) -> None:
+        """Render all that does not change."""
+        self.number = 0
+        name, port = host[0].encode(), host[1]
+        self._via = b"Via: SIP/2.0/UDP %s:%d;rport;branch=" % (name, port) + BRANCH
+        place = b"%s:%d" % (registrar[0].encode(), registrar[1])
+        self._first_line = b"REGISTER sip:%s SIP/2.0\r\n" % place
+        self._phones = [
+            b"\r\nMax-Forwards: 70\r\nFrom: <sip:%d@%s>;tag=%d\r\nTo: <sip:%d@%s>\r\n"
+            b"Call-ID: load-%d@%s\r\nContact: <sip:%d@%s:%d>\r\nExpires: 3600\r\n"
+            b"User-Agent: load\r\nContent-Length: 0\r\nCSeq: "
+            % (user, place, user, user, place, user, name, user, name, port)
+            for user in range(first, first + phones)
+        ]
+
+    def next(self) -> tuple[int, bytes]:
+        """The number of the next REGISTER, which stands in its branch, and its bytes; CSeq rises."""
+        number, phones = self.number, self._phones
+        self.number += 1
+        head = self._first_line + self._via + b"%0*d" % (DIGITS, number)
+        return number, head + phones[number % len(phones)] + b"%d REGISTER\r\n\r\n" % (number + 1)
+
+
 class Load:
     """`phones` phones of the users from `first` on, which register at `registrar` through `target`."""
 
@@ -51,41 +79,23 @@ class Load:
         window: int = 64,
         ground: Ground | None = None,
     ) -> None:
-        """Open the socket, beside the target on its ground (else loopback), and render the requests."""
+        """Open the socket, beside the target on its ground (else loopback)."""
         assert window <= phones, "one request per phone at a time: the registrar wants rising CSeq"
         self._window = window
-        self._number = 0
         self._socket = (ground or Loopback()).udp(target[0])
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self._socket.setblocking(False)
         self._socket.connect(target)
-        host, port = self._socket.getsockname()[:2]
-        self._via = b"Via: SIP/2.0/UDP %s:%d;rport;branch=" % (host.encode(), port) + BRANCH
-        place = b"%s:%d" % (registrar[0].encode(), registrar[1])
-        self._first_line = b"REGISTER sip:%s SIP/2.0\r\n" % place
-        self._phones = [
-            b"\r\nMax-Forwards: 70\r\nFrom: <sip:%d@%s>;tag=%d\r\nTo: <sip:%d@%s>\r\n"
-            b"Call-ID: load-%d@%s\r\nContact: <sip:%d@%s:%d>\r\nExpires: 3600\r\n"
-            b"User-Agent: load\r\nContent-Length: 0\r\nCSeq: "
-            % (user, place, user, user, place, user, host.encode(), user, host.encode(), port)
-            for user in range(first, first + phones)
-        ]
+        self._registers = Registers(self._socket.getsockname()[:2], registrar, phones=phones, first=first)
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
 
-    def _request(self, number: int) -> bytes:
-        """Return the REGISTER with this number; a phone's CSeq rises each time round."""
-        phones = self._phones
-        head = self._first_line + self._via + b"%0*d" % (DIGITS, number)
-        return head + phones[number % len(phones)] + b"%d REGISTER\r\n\r\n" % (number + 1)
-
     def answers(self) -> bool:
         """Send one REGISTER and return whether a 200 comes back soon: is the way ready?"""
-        self._number += 1
         try:
-            self._socket.send(self._request(self._number - 1))
+            self._socket.send(self._registers.next()[1])
             return any(answer.startswith(b"SIP/2.0 200") for answer in self._answers(0.1))
         except ConnectionRefusedError:
             return False
@@ -95,7 +105,7 @@ class Load:
 
         Without `rate` they follow each other as fast as answers come; with it, `rate` begin each second.
         """
-        first = self._number
+        first = self._registers.number
         sent_ns: list[int] = []
         latency_ns: list[int] = []
         began = heard = time.perf_counter_ns()
@@ -103,9 +113,9 @@ class Load:
             allowed = min(count, len(latency_ns) + self._window)
             if rate is not None:
                 allowed = min(allowed, 1 + (time.perf_counter_ns() - began) * rate // 1_000_000_000)
-            for number in range(first + len(sent_ns), first + allowed):
+            while len(sent_ns) < allowed:
                 sent_ns.append(time.perf_counter_ns())
-                self._socket.send(self._request(number))
+                self._socket.send(self._registers.next()[1])
             for answer in self._answers(0.001 if rate else LOST_AFTER_S):
                 number = self._number_of(answer) - first
                 heard = time.perf_counter_ns()
@@ -114,7 +124,6 @@ class Load:
             if time.perf_counter_ns() - heard > LOST_AFTER_S * 1e9:
                 raise LoadFailedError(f"no answer for {LOST_AFTER_S} s")
         seconds = (time.perf_counter_ns() - began) / 1e9
-        self._number = first + count
         latency_ns.sort()
         p50, p99 = latency_ns[count // 2], latency_ns[count * 99 // 100]
         return Measured(count, seconds, p50 / 1000, p99 / 1000)

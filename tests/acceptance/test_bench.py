@@ -10,9 +10,11 @@ from rich.console import Console
 
 from bench import results
 from bench.__main__ import Benchmark, Measure, run
+from bench.decisions import decisions
 from bench.grants import grants
 from bench.guard import register_proxy
 from bench.load import Load, LoadFailedError
+from bench.memory import memory
 from bench.sip import Contender, compare, cpu_seconds
 from bench.storm import storms
 from tests.acceptance.peers.kamailio import Proxy, Registrar
@@ -87,6 +89,8 @@ def test_cpu_time_of_a_process_and_its_ended_children_is_counted(network: Networ
     [
         (partial(register_proxy, count=1_000, phones=100), "ratio"),
         (partial(grants, syncs=2, operations=20, agents=3), "grants/s"),
+        (partial(decisions, count=200, phones=100), "us"),
+        (partial(memory, phones=100), "MB"),
         (partial(storms, ports=30, agents=2), "s"),
     ],
     ids=["guard", "grants", "storm"],
