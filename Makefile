@@ -8,7 +8,7 @@ COMPILED := .cache/compiled
 # Real programs that the tests drive (Debian names); installed by `make test` where it may.
 PACKAGES := kamailio kamailio-extra-modules sip-tester baresip-core dnsmasq-base nftables iproute2 util-linux procps strace systemd tcpdump
 
-.PHONY: demo test check bench chaos compiled format lock packages clean
+.PHONY: demo test check bench chaos compiled format fuzz lock packages clean
 
 demo: .venv/.run        ## two sites, a master, real SIP on loopback; ARGS=--once plays the story and ends
 	@$(BIN)/python -m demo $(ARGS)
@@ -29,6 +29,9 @@ bench: packages compiled  ## ratios to real peers measured in the same run -> be
 chaos: packages compiled  ## the long runs; a failure prints its seed
 	@CHAOS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup tests/simulation tests/acceptance tests/licensing tests/telephony $(ARGS)
 
+fuzz: .venv/.fuzz       ## new inputs for the SIP core (tests/fuzz); ARGS=-max_total_time=3600, ARGS=keep
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 format: .venv/.dev
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
@@ -39,6 +42,9 @@ lock: .venv/.dev
 	  --no-emit-find-links --extra master --output-file requirements.lock pyproject.toml
 	@$(BIN)/pip-compile --quiet --upgrade --build-deps-for editable --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-index-url \
 	  --no-emit-find-links --all-extras --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["fuzz"])' \
+	  | $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-index-url \
+	  --no-emit-find-links --output-file requirements-fuzz.lock -
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
@@ -55,6 +61,10 @@ lock: .venv/.dev
 	@echo "installing into .venv (the first time takes a minute) ..."
 	@$(PIP) install --require-hashes --requirement requirements-dev.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.fuzz: .venv/.dev requirements-fuzz.lock
+	@$(PIP) install --require-hashes --requirement requirements-fuzz.lock
 	@touch $@
 
 # What `pip install .` makes, in an environment of its own that lends the libraries of .venv; the tests of real

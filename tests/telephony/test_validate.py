@@ -180,7 +180,9 @@ def test_responses_are_read_strictly_too(old: str, new: str, problem: str) -> No
     assert found.startswith(problem)
 
 
-def test_star_ends_all_bindings_only_with_expires_0() -> None:
+def test_star_ends_all_bindings_only_in_a_register_with_expires_0() -> None:
+    granted = changed(OK, "Contact: <sip:201@10.0.0.5:5060>;expires=3600", "Contact: *\r\nExpires: 0")
+    assert problems(granted) == ["contact: * needs REGISTER, Expires: 0 and no other contact"]
     starred = changed(PHONE, 'Contact: <sip:201@10.0.0.5:5060>;q=0.5;+sip.instance="<urn:uuid:0>"', "m: *")
     assert problems(changed(starred, "Expires: 3600", "Expires: 0")) == []
     assert problems(changed(starred, "Expires: 3600\r\n", "")) == [
