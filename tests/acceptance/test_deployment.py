@@ -74,7 +74,7 @@ class Deployed:
         """For each contact of this user at the PBX: was it registered through the agent?"""
         host, port = self.site.guard
         contacts = self.site.registrar.contacts().get(user, ())
-        return {f"@{host}:{port};lr>" in contact["Path"] for contact in contacts}
+        return {f"@{host}:{port};" in contact["Path"] for contact in contacts}
 
     def assert_bound(self, *users: str, through: bool) -> None:
         """The PBX has contacts of these users, all registered through the agent, or all without it."""
@@ -176,6 +176,54 @@ def test_the_redirect_and_its_way_back(network: Network) -> None:
     assert again(anna) == again(bert) == "200 OK"
     deployed.assert_bound("1001", through=True)
     assert_call(bert, anna)
+
+
+def test_a_call_outlives_the_redirect_and_its_end(network: Network) -> None:
+    """Whoever hangs up, at both ends it is over."""
+    deployed = deploy(network, beside=True)
+    anna, bert = deployed.phone("1001"), deployed.phone("1002")
+    assert anna.register().text == bert.register().text == "200 OK"
+    for ends, other in ((anna, bert), (bert, anna)):
+        seen = len(other.events)
+        anna.call(bert.aor)
+        for phone in (anna, bert):
+            phone.wait_event("CALL_ESTABLISHED")
+        deployed.command("redirect", "on")
+        ends.hang_up()
+        other.wait_event("CALL_CLOSED", after=seen)
+        assert again(anna) == again(bert) == "200 OK"
+        deployed.assert_bound("1001", "1002", through=True)
+        seen = len(other.events)
+        anna.call(bert.aor)
+        other.wait_event("CALL_ESTABLISHED", after=seen)
+        deployed.command("redirect", "off")
+        ends.hang_up()
+        other.wait_event("CALL_CLOSED", after=seen)
+        assert again(anna) == again(bert) == "200 OK"
+        deployed.assert_bound("1001", "1002", through=False)
+
+
+def test_a_phone_on_tcp_is_redirected_and_let_go(network: Network) -> None:
+    """Switched off meanwhile: what happens to a connection under way is in test_tables.py."""
+    deployed = deploy(network, beside=True)
+    site, host = deployed.site, deployed.site.domain
+    site.agent.end()
+    deployed.edit(listen=[f"udp:{host}:{BESIDE}", f"tcp:{host}:{BESIDE}"])
+    site.agent.start()
+    anna, bert = deployed.phone("1001", transport="tcp"), deployed.phone("1002")
+    assert bert.register().text == "200 OK"
+    deployed.command("redirect", "on")
+    assert [state for state, _ in deployed.doctor()["redirect"]] == ["ok"]
+    assert anna.register().text == again(bert) == "200 OK"
+    deployed.assert_bound("1001", "1002", through=True)
+    for caller, callee in ((anna, bert), (bert, anna)):
+        assert_call(caller, callee)
+    anna.end()
+    site.agent.kill()
+    deployed.command("redirect", "off")
+    anna.start()
+    assert anna.register().text == "200 OK"
+    deployed.assert_bound("1001", through=False)
 
 
 def test_a_phone_that_its_pbx_pings_comes_through_the_redirect(network: Network) -> None:
