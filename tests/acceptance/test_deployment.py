@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,16 +30,17 @@ FAILOVER_S = 60.0
 
 @dataclass
 class Deployed:
-    """A site whose agent runs at `ground`, and the host of its phones."""
+    """A site whose agent runs at `ground` by this agent.yaml, and the host of its phones."""
 
     site: Site
+    config: Path
     ground: Network
     phones: Host
 
     def command(self, *words: str) -> str:
         """Run `pbx-agent WORDS` on the agent's host; what it printed."""
-        config = str(self.site.agent.folder / "agent.yaml")
-        return self.ground.run([own_command("pbx-agent"), *words, "--config", config], within_s=30)
+        line = [own_command("pbx-agent"), *words, "--config", str(self.config)]
+        return self.ground.run(line, within_s=30)
 
     def refused(self, *words: str) -> tuple[int, str]:
         """The exit code and the complaint of `pbx-agent WORDS`, which must fail."""
@@ -48,8 +50,7 @@ class Deployed:
 
     def doctor(self, *words: str) -> dict[str, list[tuple[str, str]]]:
         """State and detail of each check of `pbx-agent doctor`."""
-        config = str(self.site.agent.folder / "agent.yaml")
-        line = [own_command("pbx-agent"), "doctor", "--json", *words, "--config", config]
+        line = [own_command("pbx-agent"), "doctor", "--json", *words, "--config", str(self.config)]
         done = subprocess.run(self.ground.inside(line), capture_output=True, text=True, check=False)
         assert done.returncode in (0, 1), done.stderr
         found: dict[str, list[tuple[str, str]]] = {}
@@ -65,16 +66,15 @@ class Deployed:
 
     def edit(self, **sip: Any) -> None:
         """Change agent.yaml as an administrator would."""
-        path = self.site.agent.folder / "agent.yaml"
-        whole = json.loads(path.read_text())
+        whole = json.loads(self.config.read_text())
         whole["pbxs"][0]["sip"].update(sip)
-        path.write_text(json.dumps(whole))
+        self.config.write_text(json.dumps(whole))
 
     def bound(self, user: str) -> set[bool]:
         """For each contact of this user at the PBX: was it registered through the agent?"""
         host, port = self.site.guard
         contacts = self.site.registrar.contacts().get(user, ())
-        return {f"@{host}:{port};lr>" in contact["Path"] for contact in contacts}
+        return {f"@{host}:{port};" in contact["Path"] for contact in contacts}
 
     def assert_bound(self, *users: str, through: bool) -> None:
         """The PBX has contacts of these users, all registered through the agent, or all without it."""
@@ -91,8 +91,8 @@ def deploy(network: Network, *, beside: bool, **options: Any) -> Deployed:
     config = site.agent.folder / "agent.yaml"
     words = [own_command("pbx-agent"), "run", "--config", str(config)]
     agent = Command(ground, "agent-hq", words, ready="agent.ready")
-    agent.folder = site.agent.folder
-    deployed = Deployed(replace(site, agent=agent, guard=(host, port)), ground, Host(network, "phones", 1))
+    site = replace(site, agent=agent, guard=(host, port))
+    deployed = Deployed(site, config, ground, Host(network, "phones", 1))
     deployed.edit(listen=[f"udp:{host}:{port}"], advertise=f"{host}:{port}")
     network.start(agent)
     network.start(deployed.phones)  # ended before the agent: the phones un-register
@@ -176,6 +176,54 @@ def test_the_redirect_and_its_way_back(network: Network) -> None:
     assert again(anna) == again(bert) == "200 OK"
     deployed.assert_bound("1001", through=True)
     assert_call(bert, anna)
+
+
+def test_a_call_outlives_the_redirect_and_its_end(network: Network) -> None:
+    """Whoever hangs up, at both ends it is over."""
+    deployed = deploy(network, beside=True)
+    anna, bert = deployed.phone("1001"), deployed.phone("1002")
+    assert anna.register().text == bert.register().text == "200 OK"
+    for ends, other in ((anna, bert), (bert, anna)):
+        seen = len(other.events)
+        anna.call(bert.aor)
+        for phone in (anna, bert):
+            phone.wait_event("CALL_ESTABLISHED")
+        deployed.command("redirect", "on")
+        ends.hang_up()
+        other.wait_event("CALL_CLOSED", after=seen)
+        assert again(anna) == again(bert) == "200 OK"
+        deployed.assert_bound("1001", "1002", through=True)
+        seen = len(other.events)
+        anna.call(bert.aor)
+        other.wait_event("CALL_ESTABLISHED", after=seen)
+        deployed.command("redirect", "off")
+        ends.hang_up()
+        other.wait_event("CALL_CLOSED", after=seen)
+        assert again(anna) == again(bert) == "200 OK"
+        deployed.assert_bound("1001", "1002", through=False)
+
+
+def test_a_phone_on_tcp_is_redirected_and_let_go(network: Network) -> None:
+    """Switched off meanwhile: what happens to a connection under way is in test_tables.py."""
+    deployed = deploy(network, beside=True)
+    site, host = deployed.site, deployed.site.domain
+    site.agent.end()
+    deployed.edit(listen=[f"udp:{host}:{BESIDE}", f"tcp:{host}:{BESIDE}"])
+    site.agent.start()
+    anna, bert = deployed.phone("1001", transport="tcp"), deployed.phone("1002")
+    assert bert.register().text == "200 OK"
+    deployed.command("redirect", "on")
+    assert [state for state, _ in deployed.doctor()["redirect"]] == ["ok"]
+    assert anna.register().text == again(bert) == "200 OK"
+    deployed.assert_bound("1001", "1002", through=True)
+    for caller, callee in ((anna, bert), (bert, anna)):
+        assert_call(caller, callee)
+    anna.end()
+    site.agent.kill()
+    deployed.command("redirect", "off")
+    anna.start()
+    assert anna.register().text == "200 OK"
+    deployed.assert_bound("1001", through=False)
 
 
 def test_a_phone_that_its_pbx_pings_comes_through_the_redirect(network: Network) -> None:
@@ -325,7 +373,7 @@ def test_doctor_names_records_that_lead_past_the_agent(network: Network) -> None
 
 def test_without_nft_or_its_permission_the_message_says_what_to_do(network: Network) -> None:
     deployed = deploy(network, beside=True)
-    config = ["--config", str(deployed.site.agent.folder / "agent.yaml")]
+    config = ["--config", str(deployed.config)]
 
     def refused(*before: str, words: tuple[str, ...]) -> tuple[int, str]:
         line = network.inside([*before, own_command("pbx-agent"), *words, *config])

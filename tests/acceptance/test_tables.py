@@ -6,12 +6,12 @@ The phone is on another host, where packets come in from outside. test_deploymen
 import json
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from agent.edges.firewall import ruleset
+from agent.edges.firewall.loaded import read
 from agent.edges.firewall.passage import Passage
 from agent.endpoint import Address
 from tests.acceptance.peers.host import Host
@@ -53,7 +53,7 @@ class Scene:
         self.pbx = opened(network, self.pbx_host, PBX)
         self.agent = opened(network, self.pbx_host, AGENT)
         self.phone = opened(self.phones, self.phone_host, PHONE)
-        write_config(network, f"udp:{Address(self.pbx_host, AGENT)}", Address(self.pbx_host, PBX))
+        write_config(network, [f"udp:{Address(self.pbx_host, AGENT)}"], Address(self.pbx_host, PBX))
 
     def command(self, *words: str) -> str:
         """Run `pbx-agent WORDS` on the PBX's host."""
@@ -85,9 +85,20 @@ def opened(ground: Network, host: str, port: int) -> socket.socket:
     return made
 
 
-def write_config(network: Network, listen: str, pbx: Address, **more: str) -> None:
+def listening(ground: Network, host: str, port: int) -> socket.socket:
+    """A TCP socket that accepts connections."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = ground.open_socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((host, port))
+    made.listen()
+    made.settimeout(2.0)
+    return made
+
+
+def write_config(network: Network, listen: list[str], pbx: Address, **more: str) -> None:
     """Write agent.yaml: where the agent of this network's PBX listens, and where the PBX is."""
-    sip = {"listen": [listen], "pbx": f"udp:{pbx}", **more}
+    sip = {"listen": listen, "pbx": f"udp:{pbx}", **more}
     pbxs = [{"name": "hq", "software": 13, "sip": sip}]
     (network.folder / "agent.yaml").write_text(json.dumps({"data": "data", "pbxs": pbxs}))
 
@@ -190,52 +201,28 @@ def test_what_the_host_sends_itself_is_not_redirected(scene: Scene) -> None:
     assert received(scene.agent) == (OK, (scene.pbx_host, PBX))
 
 
-FORGET = """
-from agent.edges.firewall import conntrack
-from agent.edges.firewall.passage import Passage
-print(conntrack.forget([Passage.parse({text!r})]))
-"""
-
-
 def test_a_stream_is_opened_anew_at_the_agent_and_back(scene: Scene) -> None:
-    """What `on` and `off` do for tcp: passages; such a connection is reset, and a phone opens another."""
+    """A connection under way is reset, and the phone opens another."""
     network, host = scene.network, scene.pbx_host
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    pbx, agent = (network.open_socket(family, socket.SOCK_STREAM) for _ in range(2))
-    for listener, port in ((pbx, PBX), (agent, AGENT)):
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen()
-        listener.settimeout(2.0)
-    nft(scene.network, TRACKING)
-    passage = Passage("tcp", Address(host, PBX), Address(host, AGENT))
-    table = ruleset.REDIRECT + "hq"
-
-    def forget() -> int:
-        script = FORGET.format(text=str(passage))
-        return int(network.run([sys.executable, "-c", script]))
-
+    listen = [f"{transport}:{Address(host, AGENT)}" for transport in ("udp", "tcp")]
+    write_config(network, listen, Address(host, PBX))
+    pbx, agent = listening(network, host, PBX), listening(network, host, AGENT)
+    nft(network, TRACKING)
     before = scene.phones.connect(host, PBX)
-    accepted, _ = pbx.accept()
-    nft(scene.network, ruleset.redirect("hq", [passage]))
-    assert forget() >= 1
-    before.sendall(REGISTER)
-    with pytest.raises(ConnectionResetError):
-        before.recv(100)
-    redirected = scene.phones.connect(host, PBX)
-    at_agent, phone = agent.accept()
-    assert phone[0] == redirected.getsockname()[0]
-    at_agent.sendall(OK)
-    assert (redirected.recv(100), redirected.getpeername()[:2]) == (OK, (host, PBX))
-    nft(scene.network, f"delete table inet {table}\n")
-    assert forget() >= 1
-    redirected.sendall(REGISTER)
-    with pytest.raises(ConnectionResetError):
-        redirected.recv(100)
-    scene.phones.connect(host, PBX)
-    back, _ = pbx.accept()
-    for sock in (accepted, at_agent, back):
-        sock.close()
+    open_connections = [pbx.accept()[0]]
+    for listener in (agent, pbx):
+        scene.command("redirect", "on" if listener is agent else "off")
+        before.sendall(REGISTER)
+        with pytest.raises(ConnectionResetError):
+            before.recv(100)
+        before = scene.phones.connect(host, PBX)
+        accepted, phone = listener.accept()
+        assert phone[0] == before.getsockname()[0]
+        accepted.sendall(OK)
+        assert (before.recv(100), before.getpeername()[:2]) == (OK, (host, PBX))
+        open_connections.append(accepted)
+    for accepted in open_connections:
+        accepted.close()
 
 
 class Edge:
@@ -257,7 +244,7 @@ class Edge:
         self.pbx = opened(network, self.pbx_host, PBX)
         self.agent = opened(self.host, self.agent_host, PBX)
         self.phone = opened(self.phones, phone_host, PHONE)
-        write_config(network, f"udp:{Address(self.agent_host, PBX)}", Address(self.pbx_host, PBX))
+        write_config(network, [f"udp:{Address(self.agent_host, PBX)}"], Address(self.pbx_host, PBX))
 
     def command(self, *words: str) -> str:
         """Run `pbx-agent WORDS` on the agent's host."""
@@ -310,7 +297,7 @@ def test_the_pbx_reaches_the_agent_also_when_it_is_set_aside(network: Network) -
 def test_an_agent_that_listens_everywhere_is_set_aside_at_each_address(network: Network) -> None:
     edge = Edge(network)
     write_config(
-        network, "udp:0.0.0.0:5060", Address(edge.pbx_host, PBX), advertise=f"{edge.agent_host}:5060"
+        network, ["udp:0.0.0.0:5060"], Address(edge.pbx_host, PBX), advertise=f"{edge.agent_host}:5060"
     )
     edge.command("aside", "on")
     edge.ask(edge.pbx)
@@ -339,3 +326,32 @@ def test_a_host_that_forwarded_nothing_forwards_to_the_pbx_alone(network: Networ
     edge.command("aside", "on")
     edge.command("aside", "off")
     assert (edge.forwards(), passes()) == (before, before)
+
+
+NAMES = ("lyon", "2", "a.b-c_d", "x" * 63)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.20", "2001:db8::20"])
+def test_every_table_loads_and_says_what_it_was_told(network: Network, host: str) -> None:
+    """For every name a PBX may have, and a second time over the first."""
+    spared = ruleset.networks(["198.51.100.0/25", "198.51.100.128/25", "203.0.113.7", "2001:db8:1::/48"])
+    passages = [
+        Passage(protocol, Address(host, port), Address(host, port + 10))
+        for protocol, port in (("udp", 5060), ("tcp", 5060), ("tcp", 5061))
+    ]
+    for name in NAMES * 2:
+        for prefix, text in (
+            (ruleset.REDIRECT, ruleset.redirect(name, passages, "lo", spared)),
+            (ruleset.ASIDE, ruleset.aside(name, passages, closed=True)),
+        ):
+            nft(network, text)
+            listed = json.loads(
+                network.run([program("nft"), "--json", "list", "table", "inet", prefix + name])
+            )
+            now = read(listed["nftables"])
+            assert (now.passages, list(now.comments)) == (tuple(passages), ruleset.comments(text))
+            expected = [text for text in ("198.51.100.0/24", "203.0.113.7") if ":" not in host] or [
+                "2001:db8:1::/48"
+            ]
+            told = ("lo", tuple(expected)) if prefix == ruleset.REDIRECT else (None, ())
+            assert (now.interface, now.spared) == told
