@@ -1,86 +1,95 @@
-"""A flood of SIP-like datagrams from one source: garbage, REGISTERs without credentials, plausible INVITEs.
+"""A flood of datagrams from one source: garbage, REGISTERs without credentials, plausible INVITEs.
 
-Run as a program of its own, so that it has its own interpreter; it ends when its standard input does, and
-prints what it sent: `{"sent": 1234567, "seconds": 20.1}`. No two messages are equal.
+A program of its own, with its own interpreter, which `Flood` runs; its messages differ from each other. What
+it counts as sent the kernel has taken from its hands.
 """
 
 import argparse
 import json
-import os
-import select
+import signal
 import socket
 import sys
 import time
 from itertools import cycle
 
 from agent.edges.sip.datagrams import SLOTS, Datagrams
+from tests.acceptance.peers.network import Network, program
+from tests.acceptance.peers.processes import ROOT, Command
 
-GARBAGE = b"\x16\x03%08d" + b"\xa5" * 300 + b"\r\n\r\n"
-REGISTER = (
-    "REGISTER sip:{domain} SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};rport;branch=z9hG4bKfl%d\r\n"
-    "Max-Forwards: 70\r\nFrom: <sip:9999@{domain}>;tag=f%d\r\nTo: <sip:9999@{domain}>\r\n"
-    "Call-ID: flood-%d\r\nCSeq: 1 REGISTER\r\nContact: <sip:9999@{host}:{port}>\r\nExpires: 3600\r\n"
-    "Content-Length: 0\r\n\r\n"
+GARBAGE = b"\x16\x03%d" + b"\xa5" * 300
+SIP = (
+    "{method} sip:9999@{domain} SIP/2.0\r\n"
+    "Via: SIP/2.0/UDP {host}:{port};rport;branch=z9hG4bKfl%d\r\nMax-Forwards: 70\r\n"
+    "From: <sip:9998@{domain}>;tag=f%d\r\nTo: <sip:9999@{domain}>\r\nCall-ID: flood-%d\r\n"
+    "CSeq: 1 {method}\r\nContact: <sip:9998@{host}:{port}>\r\nExpires: 3600\r\nContent-Length: 0\r\n\r\n"
 )
-INVITE = (
-    "INVITE sip:1001@{domain} SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};rport;branch=z9hG4bKfl%d\r\n"
-    "Max-Forwards: 70\r\nFrom: <sip:9999@{domain}>;tag=f%d\r\nTo: <sip:1001@{domain}>\r\n"
-    "Call-ID: flood-%d\r\nCSeq: 1 INVITE\r\nContact: <sip:9999@{host}:{port}>\r\n"
-    "Content-Length: 0\r\n\r\n"
-)
-KINDS = ("garbage", "register", "invite")
 
 
-def templates(kinds: list[str], domain: str, host: str, port: int) -> list[bytes]:
-    """The messages of these kinds, with a number to fill in wherever one stands."""
+class Flood(Command):
+    """It floods from `start` to `end`, from an address of its own, at most `per_s` a second."""
+
+    def __init__(self, network: Network, target: tuple[str, int], domain: str, per_s: int) -> None:
+        """Describe it; it is niced, so that it does not take from others what it has no use for."""
+        self.host = network.address()
+        words = [program("nice"), "-n", "5", sys.executable, "-m", "tests.acceptance.peers.flood"]
+        words += [self.host, target[0], str(target[1]), domain, str(per_s)]
+        super().__init__(network, "flood", words, ready="flooding", environment={"PYTHONPATH": str(ROOT)})
+
+    def stop(self) -> tuple[int, float]:
+        """End it: how many it sent, and how many a second."""
+        self.end()
+        told = json.loads(self.log.splitlines()[-1])
+        return told["sent"], told["sent"] / told["seconds"]
+
+
+class _Stop(Exception):  # noqa: N818 - not an error
+    """SIGTERM."""
+
+
+def _stop(*_: object) -> None:
+    raise _Stop
+
+
+def _templates(domain: str, host: str, port: int) -> list[tuple[bytes, int]]:
+    """The messages, each with the number of places for a number in it."""
     values = {"domain": domain, "host": host, "port": port}
-    made = {"garbage": GARBAGE} | {
-        kind: text.format(**values).encode() for kind, text in (("register", REGISTER), ("invite", INVITE))
-    }
-    return [made[kind] for kind in kinds]
+    texts = [SIP.format(method=method, **values).encode() for method in ("REGISTER", "INVITE")]
+    return [(text, text.count(b"%")) for text in (GARBAGE, *texts)]
 
 
-def flood(
-    sock: socket.socket, target: tuple[str, int], messages: list[bytes], rate: int
-) -> tuple[int, float]:
-    """Send until standard input ends, at most `rate` a second; how many left, in how many seconds."""
-    datagrams = Datagrams(sock)
+def _flood(sock: socket.socket, target: tuple[str, int], domain: str, per_s: int) -> tuple[int, float]:
+    """Send until SIGTERM: how many, in how many seconds."""
+    datagrams, templates = Datagrams(sock), cycle(_templates(domain, *sock.getsockname()[:2]))
     peer = datagrams.peer(*target)
-    turn = cycle([(message, message.count(b"%")) for message in messages])
     sent, began = 0, time.monotonic()
-    while not select.select([sys.stdin], [], [], 0)[0]:
-        due = int((time.monotonic() - began) * rate) - sent
-        if due < SLOTS:
-            time.sleep((SLOTS - due) / rate)
-            continue
-        batch = []
-        for number in range(sent, sent + SLOTS):
-            message, fields = next(turn)
-            batch.append((message % ((number,) * fields), peer))
-        sent += datagrams.send(batch)
-        sock.setblocking(True)
-    return sent, time.monotonic() - began
+    try:
+        while True:
+            ahead = sent + SLOTS - int((time.monotonic() - began) * per_s)
+            if ahead > 0:
+                time.sleep(ahead / per_s)
+            batch = []
+            for number in range(sent, sent + SLOTS):
+                text, places = next(templates)
+                batch.append((text % ((number,) * places), peer))
+            sent += datagrams.send(batch)
+    except _Stop:
+        return sent, time.monotonic() - began
 
 
-def main() -> None:
-    """Read the command line, flood, print."""
+def _main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--source", required=True)
-    parser.add_argument("--target", required=True)
-    parser.add_argument("--port", type=int, default=5060)
-    parser.add_argument("--domain", required=True)
-    parser.add_argument("--rate", type=int, required=True)
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    for name in ("source", "host", "port", "domain", "per_s"):
+        parser.add_argument(name)
     words = parser.parse_args()
     family = socket.AF_INET6 if ":" in words.source else socket.AF_INET
+    signal.signal(signal.SIGTERM, _stop)
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.bind((words.source, 0))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # nobody reads the answers
-        messages = templates(words.kinds, words.domain, *sock.getsockname()[:2])
-        sent, seconds = flood(sock, (words.target, words.port), messages, words.rate)
-    print(json.dumps({"sent": sent, "seconds": round(seconds, 3)}))
+        print("flooding", flush=True)
+        sent, seconds = _flood(sock, (words.host, int(words.port)), words.domain, int(words.per_s))
+    print(json.dumps({"sent": sent, "seconds": seconds}))
 
 
 if __name__ == "__main__":
-    os.nice(5)
-    main()
+    _main()

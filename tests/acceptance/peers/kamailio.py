@@ -100,7 +100,7 @@ route[RELAY] { if (!t_relay()) sl_reply_error(); exit; }
 """
 
 AUTHENTICATE = """
-    if (!($tU =~ "^[1-9][0-9][0-9][0-9]$")) { sl_send_reply("404","Unknown user"); exit; }
+    if (!($tU =~ "^[1-9][0-9][0-9][0-9][0-9]?$")) { sl_send_reply("404","Unknown user"); exit; }
     if (!pv_www_authenticate("$td","pw$tU","0") || $au != $tU) { www_challenge("$td","1"); exit; }
 """
 
@@ -180,7 +180,7 @@ class Kamailio(Program):
 class Registrar(Kamailio):
     """The PBX: registrar with digest and Path, calls relayed to what is registered.
 
-    Users are 1000 to 9999, the password of user N is `pwN`; any domain in the request counts as its own.
+    Users are 1000 to 99999, the password of user N is `pwN`; any domain in the request counts as its own.
     `digest=False` trusts everyone (the benchmark's registrar).
     """
 

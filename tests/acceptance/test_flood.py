@@ -1,0 +1,90 @@
+"""10,000 phones refresh while one source floods: nobody loses a registration, and the agent does not grow.
+
+Real programs: licence-master, pbx-agent, Kamailio with digest. The agent has one core for itself; the phones
+(in this process), the flood, Kamailio and the master share the other. What was measured is printed (-rP).
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.house import House, Site
+from tests.acceptance.peers.crowd import Crowd
+from tests.acceptance.peers.flood import Flood
+from tests.acceptance.peers.network import Network
+
+pytestmark = pytest.mark.real("kamailio")
+
+PHONES, ADDRESSES, FIRST = 10_000, 125, 10_000
+REGISTER_PER_S, REFRESH_PER_S, FLOOD_PER_S = 2_000, 1_000, 20_000
+
+
+@pytest.fixture
+def cores() -> Iterator[tuple[int, int]]:
+    """One core for this process and what it starts, one for the agent; the same where there is but one."""
+    before = os.sched_getaffinity(0)
+    first, last = min(before), max(before)
+    os.sched_setaffinity(0, {first})
+    try:
+        yield first, last
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def site_alone(network: Network, core: int) -> Site:
+    """A site whose agent has a core for itself."""
+    house = House(network, {"PBX-Port13": PHONES + 100}, {"hq": "gateway"}, sync_s=5).build()
+    site = house.site("hq")
+    for thread in os.listdir(f"/proc/{site.agent.pid}/task"):
+        os.sched_setaffinity(int(thread), {core})
+    return site
+
+
+def crowd_of(network: Network, site: Site) -> Crowd:
+    """The phones, at addresses that are all the namespace's own."""
+    network.ip("route", "add local 10.79.0.0/24 dev lo")
+    addresses = [f"10.79.0.{number}" for number in range(1, ADDRESSES + 1)]
+    return Crowd(network, addresses, FIRST, PHONES, site.domain, site.guard)
+
+
+def rss_mb(pid: int) -> float:
+    """The memory of a process that is in use now."""
+    with open(f"/proc/{pid}/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def cpu_s(pid: int) -> float:
+    """The CPU time a process has used."""
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_flood_costs_no_phone_its_refresh(network: Network, cores: tuple[int, int]) -> None:
+    site = site_alone(network, cores[1])
+    crowd = crowd_of(network, site)
+    registered = crowd.register(REGISTER_PER_S, at_once=500)
+    print(f"register, no flood: {registered}")
+    assert registered.answered == PHONES
+    calm = crowd.register(REFRESH_PER_S, at_once=PHONES)
+    print(f"refresh, no flood:  {calm}")
+
+    before_mb, used_s = rss_mb(site.agent.pid), cpu_s(site.agent.pid)
+    flood = network.start(Flood(network, site.guard, site.domain, FLOOD_PER_S))
+    stormy = crowd.register(REFRESH_PER_S, at_once=PHONES)
+    used_s = cpu_s(site.agent.pid) - used_s
+    status, grown_mb = site.status(), rss_mb(site.agent.pid) - before_mb
+    sent, flooded_per_s = flood.stop()
+    print(f"refresh in a flood: {stormy}")
+    print(f"flood of one source: {sent} messages at {flooded_per_s:.0f}/s; {status['rejections']}")
+    print(f"agent: {before_mb:.0f} MB and {grown_mb:+.1f} MB in the flood, {used_s:.1f} s of CPU meanwhile")
+
+    assert flooded_per_s > 10 * stormy.per_s
+    assert stormy.loss < 0.01
+    assert grown_mb < 0.1 * before_mb
+    (alarm,) = status["alarms"]
+    assert (alarm["code"], flood.host in alarm["hint"]) == ("flood", True)
+    assert status["bindings"] == PHONES
+    assert status["rejections"]["kernel"] + status["rejections"]["over_limit"] > sent / 2
+    crowd.close()
