@@ -7,16 +7,24 @@ forgets those who have paid without losing anything, and a flood under random na
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Final
 
-from telephony.address import source_of
+from telephony.address import Flow, source_of
 
 Network = IPv4Network | IPv6Network
 
-TABLE = 16_384
+Sorted = tuple[list[tuple[bytes, Flow]], list[tuple[bytes, Flow]], list[tuple[bytes, Flow]]]
+
+NO: Final = 0
+LATER: Final = 1
+NOW: Final = 2
+
+TABLE: Final = 16_384
 # Time is counted in thousandths of a message, so that any rate is exact: a ms is worth `rate` of them.
-MESSAGE = 1_000
-UNKNOWN = 0
-EXEMPT = -1
+MESSAGE: Final = 1_000
+USUAL: Final = 100  # messages at once, or a tenth of a second of the rate where that is more
+UNKNOWN: Final = 0
+EXEMPT: Final = -1
 
 
 class Meter:
@@ -37,6 +45,7 @@ class Meter:
         self.refused = 0
         self._rate = rate
         self._depth = (burst - 1) * MESSAGE
+        self._patience = max(USUAL, rate // 10) * MESSAGE
         self._exempt = frozenset(exempt)
         self._trusted = tuple(trusted)
         self._table = table
@@ -47,19 +56,31 @@ class Meter:
     def __len__(self) -> int:
         return len(self._paid)
 
-    def admit(self, host: str, now_ms: int) -> bool:
-        """Whether a message of this host may be read; asked once for each, and the answer counts it."""
+    def admit(self, host: str, now_ms: int) -> int:
+        """Whether a message of this host may be read: NO, LATER or NOW; the answer counts it.
+
+        LATER: its source has sent much more at once than is usual, so that others come first.
+        """
         now = now_ms * self._rate
         paid = self._paid.get(host, UNKNOWN)
-        if paid > now:
-            if paid > now + self._depth:
-                return self._refuse(host)
-        elif paid <= UNKNOWN:
-            return paid == EXEMPT or self._admit_other(host, now)
-        else:
-            paid = now
-        self._paid[host] = paid + MESSAGE
-        return True
+        if paid > UNKNOWN:
+            return self._charge(host, paid, now)
+        return NOW if paid == EXEMPT else self._admit_other(host, now)
+
+    def sort(self, arrived: Sequence[tuple[bytes, Flow]], now_ms: int) -> Sorted:
+        """Messages that arrived together, by whether they may be read: NOW, LATER, NO."""
+        admitted: list[tuple[bytes, Flow]] = []
+        later: list[tuple[bytes, Flow]] = []
+        refused: list[tuple[bytes, Flow]] = []
+        for message in arrived:
+            answer = self.admit(message[1].host, now_ms)
+            if answer == NOW:
+                admitted.append(message)
+            elif answer == LATER:
+                later.append(message)
+            else:
+                refused.append(message)
+        return admitted, later, refused
 
     def over(self) -> list[tuple[str, int]]:
         """The sources that were refused since the last call and how often, the most refused first."""
@@ -72,21 +93,24 @@ class Meter:
         self._make_room(source, now_ms * self._rate)
         self._paid[source] = now_ms * self._rate + self._depth
 
-    def _admit_other(self, host: str, now: int) -> bool:
+    def _admit_other(self, host: str, now: int) -> int:
         """A host seen for the first time, or an IPv6 address, which is counted with its network."""
         source = self._sources.get(host)
         if source is None:
             if self._is_exempt(host):
                 self._make_room(host, now)
                 self._paid[host] = EXEMPT
-                return True
+                return NOW
             source = self._source(host)
-        paid = max(self._paid.get(source, UNKNOWN), now)
-        if paid > now + self._depth:
-            return self._refuse(source)
         self._make_room(source, now)
-        self._paid[source] = paid + MESSAGE
-        return True
+        return self._charge(source, self._paid.get(source, UNKNOWN), now)
+
+    def _charge(self, source: str, paid: int, now: int) -> int:
+        owing = paid - now if paid > now else 0
+        if owing > self._depth:
+            return self._refuse(source)
+        self._paid[source] = now + owing + MESSAGE
+        return NOW if owing <= self._patience else LATER
 
     def _source(self, host: str) -> str:
         source = source_of(host)
@@ -104,14 +128,14 @@ class Meter:
         address = ip_address(host)
         return any(address in network for network in self._trusted)
 
-    def _refuse(self, source: str) -> bool:
+    def _refuse(self, source: str) -> int:
         self.refused += 1
         over = self._over
         if source in over:
             over[source] += 1
         elif len(over) < self._table:
             over[source] = 1
-        return False
+        return NO
 
     def _make_room(self, source: str, now: int) -> None:
         """Forget who has paid; if that is not half of them, also those who owe least."""

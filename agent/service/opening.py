@@ -87,7 +87,7 @@ async def open_pbx(entry: PbxEntry, data: Path, away: str, clock: Clock, make_li
     site = _site(entry, stored, journal, alarms, away, clock)
     link = make_link(enrolment, key, stored.record.policy.pins)
     conversation = Conversation(stored.record, site, journal, link, clock, alarms)
-    floods = Floods(site.meter, entry.sip.limits.messages_per_s, alarms, clock, entry.name)
+    floods = Floods(site.intake.meter, entry.sip.limits.messages_per_s, alarms, clock, entry.name)
     return OpenPbx(entry, site, conversation, journal, alarms, floods, stored.secret)
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from agent.service.alarms import Alarms
 from agent.service.carriers import Carriers
 from agent.service.chronicle import Chronicle
+from agent.service.intake import Arrived, Intake
 from agent.service.seats import SeatVerdict
 from agent.store.journal import Journal
 from licensing import record as records
@@ -33,7 +34,6 @@ SHORTEST_TIMER_MS = 500
 # Timers that are due within this time are served together: of T1 it is a fiftieth.
 TIMER_GRAIN_MS = 10
 IDLE_MS = 60_000
-URGENT_PER_S, URGENT_BURST = 10, 20  # emergency calls of one source that is over its limit
 DENIAL_FADES_MS = 60_000  # phones that were refused try again about so often
 
 _CODES = frozenset(code.value for code in Code)
@@ -55,11 +55,10 @@ class Site:
         boot: str,
     ) -> None:
         self.guard = guard
-        self.meter = meter
         self.seats = verdict.seats
         self.alarms = alarms
         self.rejections: Counter[str] = Counter()
-        self._urgent = Meter(URGENT_PER_S, URGENT_BURST)
+        self.intake = Intake(meter, guard, self.take_in, clock)
         self._software = software
         self._verdict = verdict
         self._journal = journal
@@ -97,7 +96,7 @@ class Site:
     @property
     def idle(self) -> bool:
         """Whether everything that was taken in has been answered."""
-        return not self.guard.pending and not self.writing
+        return not self.guard.pending and not self.writing and not self.intake.behind
 
     @property
     def writing(self) -> bool:
@@ -107,6 +106,7 @@ class Site:
     def close(self) -> None:
         """Send nothing more."""
         self._send = None
+        self.intake.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -116,7 +116,8 @@ class Site:
 
         Nobody repeats what was sent by a stream, so nothing is lost there. Call `settle` after a turn.
         """
-        if not self.meter.admit(flow.host, now_ms) and not self.urgent(data, flow.host, now_ms):
+        admitted = self.intake.meter.admit(flow.host, now_ms) or self.intake.urgent(data, flow, now_ms)
+        if not admitted:
             return False
         if not self._journal.full:
             self._carry_out_noted(self.guard.receive(data, flow, now_ms), now_ms)
@@ -125,14 +126,8 @@ class Site:
         self._carry_out(outputs or (), now_ms)
         return outputs is not None
 
-    def receive_turn(self, arrived: Sequence[tuple[bytes, Flow]], now_ms: int) -> None:
-        """The datagrams of one turn: the meter is asked about each before it is read; then settle."""
-        admit = self.meter.admit
-        admitted = [
-            (data, flow)
-            for data, flow in arrived
-            if admit(flow.host, now_ms) or self.urgent(data, flow.host, now_ms)
-        ]
+    def take_in(self, admitted: Sequence[Arrived], now_ms: int) -> None:
+        """What arrived together and may be read; then settle."""
         if self._journal.full:
             for data, flow in admitted:
                 self._receive_unstored(data, flow, now_ms)
@@ -159,10 +154,6 @@ class Site:
     def tell(self, rejected: Rejected) -> None:
         """A connection that was refused or cut: counted, and logged unless there are very many."""
         self._carry_out([rejected], self._clock.monotonic_ms())
-
-    def urgent(self, data: bytes, host: str, now_ms: int) -> bool:
-        """Whether a message that the meter refused is read all the same: an emergency call, within bounds."""
-        return self.guard.is_urgent(data) and self._urgent.admit(host, now_ms)
 
     def _receive_unstored(self, data: bytes, flow: Flow, now_ms: int) -> None:
         """The disk is behind: calls and all else that stores nothing pass; a REGISTER is repeated later."""

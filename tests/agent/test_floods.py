@@ -79,7 +79,7 @@ def test_a_flood_is_shut_out_then_looked_at_again() -> None:
         assert FLOODER in street.hint
     street.second()
     assert street.sockets.sources == [], "its time is over"
-    admitted = sum(street.meter.admit(FLOODER, street.now_ms) for _ in range(100))
+    admitted = sum(bool(street.meter.admit(FLOODER, street.now_ms)) for _ in range(100))
     assert admitted == 1, "it comes back without a burst"
     street.second(flooder=20_000)
     assert street.sockets.sources == [FLOODER]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.address import source_of
-from telephony.meter import Meter
+from telephony.address import Flow, source_of
+from telephony.meter import LATER, NO, NOW, Meter
 
 FLOODER, PHONE, PBX = "198.51.100.66", "203.0.113.7", "192.0.2.20"
 
@@ -44,7 +44,7 @@ def test_each_source_has_its_own_exact_bucket(rate: int, burst: int, steps: list
     for host, pause_ms in steps:
         now_ms += pause_ms
         wanted = buckets["2001:db8::" if ":" in host else host].admit(now_ms)
-        assert meter.admit(host, now_ms) == wanted
+        assert bool(meter.admit(host, now_ms)) == wanted
         refused += not wanted
     assert meter.refused == sum(count for _, count in meter.over()) == refused
 
@@ -78,7 +78,7 @@ def test_a_flood_under_random_names_makes_no_flooder_forgotten(rate: int, name: 
 
 def test_addresses_of_one_ipv6_network_share_and_others_do_not() -> None:
     meter = Meter(1, 3)
-    answers = [meter.admit(f"2001:db8:0:1::{number:x}", 5_000) for number in range(5)]
+    answers = [bool(meter.admit(f"2001:db8:0:1::{number:x}", 5_000)) for number in range(5)]
     assert answers == [True, True, True, False, False]
     assert meter.over() == [("2001:db8:0:1::/64", 2)]
     assert meter.admit("2001:db8:0:2::1", 5_000)
@@ -92,16 +92,32 @@ def test_the_pbx_and_trusted_networks_are_not_counted() -> None:
         assert all(meter.admit(host, 5_000) for _ in range(10)), host
         assert len(meter) <= 4
     for host in ("203.0.114.1", "2001:db8:8::1", "fe80::1%eth0"):
-        assert [meter.admit(host, 5_000) for _ in range(3)] == [True, False, False]
+        assert [bool(meter.admit(host, 5_000)) for _ in range(3)] == [True, False, False]
 
 
 def test_exhausted_means_the_rate_and_no_burst() -> None:
     meter = Meter(10, 1_000)
     assert meter.admit(FLOODER, 1_000)
     meter.exhaust(FLOODER, 1_000)
-    assert [meter.admit(FLOODER, now_ms) for now_ms in (1_000, 1_000, 1_050, 1_100, 1_101)] == [
-        True, False, False, True, False,
-    ]  # fmt: skip
+    times = (1_000, 1_000, 1_050, 1_100, 1_101)
+    assert [meter.admit(FLOODER, now_ms) for now_ms in times] == [LATER, NO, NO, LATER, NO]
+
+
+@pytest.mark.parametrize(("rate", "usual"), [(1, 101), (1_000, 101), (50_000, 5_001)])
+def test_who_sends_much_at_once_is_served_after_the_others(rate: int, usual: int) -> None:
+    meter = Meter(rate, 9_000)
+    for host in (FLOODER, "2001:db8::1"):
+        answers = [meter.admit(host, 1_000) for _ in range(9_001)]
+        assert answers == [NOW] * usual + [LATER] * (9_000 - usual) + [NO]
+        assert meter.admit(PHONE, 1_000) == NOW
+
+
+def test_what_arrives_together_is_sorted_in_order() -> None:
+    meter = Meter(1_000, 102, (PBX,))
+    flows = {host: Flow(0, host, 5060) for host in (FLOODER, PHONE, PBX)}
+    arrived = [(b"%d" % number, flows[FLOODER]) for number in range(104)]
+    arrived += [(b"phone", flows[PHONE]), (b"pbx", flows[PBX])]
+    assert meter.sort(arrived, 1_000) == (arrived[:101] + arrived[104:], arrived[101:102], arrived[102:104])
 
 
 def test_over_names_the_worst_first_and_begins_anew() -> None:

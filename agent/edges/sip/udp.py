@@ -92,7 +92,7 @@ class UdpEdge:
             raise
         self._in_turn = True
         try:
-            self._site.receive_turn(
+            self._site.intake.turn(
                 [(data, flows.get(peer) or sock.flow(peer)) for data, peer in arrived], now_ms
             )
         finally:
