@@ -5,6 +5,8 @@ import socket
 
 import pytest
 
+from agent.edges.sip import sieve, udp
+from agent.endpoint import Endpoint
 from agent.store import journal
 from tests.agent.conftest import House
 from tests.agent.scripted_pbx import Address, status_of
@@ -51,6 +53,23 @@ async def test_a_flood_is_refused_unread_and_told(house: House) -> None:
         house.lyon.floods.look(main.edges["lyon"], main.clock.monotonic_ms())
         (alarm,) = house.status()["alarms"]
         assert (alarm["code"], FLOODER in alarm["hint"]) == ("flood", True)
+
+
+async def test_an_inherited_filter_is_taken_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd keeps the socket and its filter while the agent restarts; the new agent shut nobody out."""
+    made: list[socket.socket] = []
+    bound = udp._bound
+
+    def inherited(endpoint: Endpoint) -> socket.socket:
+        made.append(bound(endpoint))
+        sieve.attach(made[-1], [PHONE])
+        return made[-1]
+
+    monkeypatch.setattr(udp, "_bound", inherited)
+    async with house.running():
+        phone = await house.phone(PHONE)
+        assert await phone.registered(house.guard, "202") == 200
+    assert made
 
 
 async def test_trusted_sources_and_the_pbx_have_no_limit(house: House) -> None:

@@ -49,6 +49,7 @@ class UdpEdge:
         try:
             for index, endpoint in self._listen.items():
                 self._sockets[index] = _Socket(index, _bound(endpoint))
+            self.shut_out(())  # an inherited socket may still have the filter of whoever had it before
         except OSError:
             self.close()
             raise
