@@ -245,7 +245,7 @@ async def test_what_its_source_may_not_send_yet_waits_and_is_not_lost(
             answer = await phone.message()
             assert (status_of(answer), header(answer, b"CSeq")) == (200, b"%d REGISTER" % (number + 1))
         assert asyncio.get_running_loop().time() - started > 0.3
-        assert house.lyon.site.meter.refused > 0
+        assert house.lyon.site.intake.meter.refused > 0
 
 
 async def test_what_the_disk_cannot_take_yet_waits_and_is_not_lost(
