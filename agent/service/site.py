@@ -116,7 +116,8 @@ class Site:
 
         Nobody repeats what was sent by a stream, so nothing is lost there. Call `settle` after a turn.
         """
-        if not self.intake.meter.admit(flow.host, now_ms) and not self.intake.urgent(data, flow, now_ms):
+        admitted = self.intake.meter.admit(flow.host, now_ms) or self.intake.urgent(data, flow, now_ms)
+        if not admitted:
             return False
         if not self._journal.full:
             self._carry_out_noted(self.guard.receive(data, flow, now_ms), now_ms)
