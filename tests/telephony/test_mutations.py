@@ -2,7 +2,7 @@
 
 The messages are those of RFC 4475 and those of a house at work: its phones register and call all the while,
 so that tokens, branches and transactions in the broken ones are partly right. `make chaos` runs 20 times as
-many from a seed that it prints.
+many from a seed that it prints; `SEED=` repeats them.
 """
 
 import functools
@@ -29,7 +29,7 @@ from tests.telephony.scene import ANNA, BERT, NO_UNIT, PBX, Scene, answer, regis
 CHAOS = bool(os.environ.get("CHAOS"))
 SHARDS = 4
 MUTATIONS = (4_000_000 if CHAOS else 200_000) // SHARDS
-SEED = random.SystemRandom().randrange(2**32) if CHAOS else 20_260_101
+SEED = int(os.environ.get("SEED", random.SystemRandom().randrange(2**32) if CHAOS else 20_260_101))
 HANG_MS = 50
 PHONES = {"201": ANNA, "202": BERT, **{str(n): Flow(0, f"198.51.100.{n % 200}", n) for n in range(203, 215)}}
 STRANGER = Flow(0, "203.0.113.66", 6666)
@@ -141,7 +141,7 @@ def read(data: bytes) -> bool:
 @pytest.mark.timeout(3_600 if CHAOS else 300)
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_broken_messages(shard: int, record_property: Callable[[str, object], None]) -> None:
-    print(f"seed {SEED} + {shard}")
+    print(f"to repeat it: SEED={SEED}, shard {shard}")
     chance = random.Random(SEED + shard)
     house = House(chance)
     torture = list(MESSAGES.values())
@@ -164,8 +164,9 @@ def test_broken_messages(shard: int, record_property: Callable[[str, object], No
     grown = blocks[-1] - blocks[-2]
     record_property(
         "measured",
-        f"mutations {shard}: {MUTATIONS:,}, {sound:,} of them sound, {house.forwarded:,} forwarded;"
-        f" slowest {house.slowest_ns / 1e6:.1f} ms of CPU, {grown:+} blocks of memory in the second half",
+        f"mutations {shard} of seed {SEED}: {MUTATIONS:,}, {sound:,} of them sound,"
+        f" {house.forwarded:,} forwarded; slowest {house.slowest_ns / 1e6:.1f} ms of CPU,"
+        f" {grown:+} blocks of memory in the second half",
     )
     assert grown < 1_000
     assert min(sound, house.forwarded) > MUTATIONS // 20, "not all of them may be nonsense"
