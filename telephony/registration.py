@@ -5,7 +5,6 @@ and what the PBX will challenge. Only an object's first binding, with credential
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from telephony.address import Flow
@@ -31,14 +30,18 @@ PASSED: Final = Admitted(reserved=False)
 DROPPED: Final = Message((b"", b"", 0), b"", 0, [b""], b"")
 
 
-@dataclass(slots=True, eq=False)
 class Registering:
     """One REGISTER on its way: its object, the contacts it names; `opening` if any is to be bound."""
 
-    request: Message
-    subject: Subject
-    contacts: tuple[Contact, ...]
-    opening: bool
+    __slots__ = ("contacts", "opening", "request", "subject")
+
+    def __init__(
+        self, request: Message, subject: Subject, contacts: tuple[Contact, ...], *, opening: bool
+    ) -> None:
+        self.request = request
+        self.subject = subject
+        self.contacts = contacts
+        self.opening = opening
 
 
 Relay = Transaction[Registering]
@@ -83,7 +86,7 @@ class Registrations:
         if self._hop.spent(request):
             return [Send(flow, self._hop.answer(request, flow, 483, "Too Many Hops"))]
         opening = any(contact.expires_s for contact in contacts)
-        matter = Registering(request, subject, contacts, opening)
+        matter = Registering(request, subject, contacts, opening=opening)
         reliable = self._settings.reliable(flow)
         if self._transactions.crowded and not self._is_bound(subject, flow):
             return self._overloaded(request, flow)
