@@ -17,6 +17,7 @@ from runtime.daemon import notify_ready, spare_the_collector
 from runtime.logs import logger
 from runtime.server import listen_unix, serve
 from runtime.signing import SigningKey
+from telephony import guard
 
 # A drain takes a second at most: a PBX answers in milliseconds, a phone repeats itself after half a second.
 DRAIN_LOOKS = 200
@@ -92,7 +93,8 @@ class Main:
 
     def _ready(self) -> None:
         spare_the_collector()
-        log.info("agent.ready", sip=self.addresses)
+        core = "interpreted" if guard.__file__.endswith(".py") else "compiled"
+        log.info("agent.ready", sip=self.addresses, core=core)
         self.ready.set()
         notify_ready()
 
