@@ -76,6 +76,8 @@ def test_defaults_and_relative_paths() -> None:
         ('advertise: "192.0.2.10:5060"', "advertise: 12:30:45", "advertise"),
         ('      advertise: "192.0.2.10:5060"\n', "", "sip: advertise is missing; write the ADDRESS:PORT"),
         ('"192.0.2.10:5060"', '"bad_host!:5060"', "is neither an IP address nor a host name"),
+        ("    sip:\n", "    sip:\n      domain: 192.0.2.1\n", "write the domain that phones register with"),
+        ("    sip:\n", "    sip:\n      domain: sip:example.com\n", 'sip.domain: found "sip:example.com"'),
         ("software: 13", 'software: "13"', "expected a whole number"),
         ("software: 13", "software: 0", "software"),
         ("name: lyon", "name: NO", "expected text, found false"),

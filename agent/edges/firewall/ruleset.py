@@ -52,7 +52,7 @@ def redirect(
         body += [*_memories(family), *_datagrams(datagrams[0], family, who)]
     if streams:
         rules = [
-            f'{family} daddr {p.of.host} tcp dport {p.of.port} dnat {family} to {p.to} comment "{p}"'
+            f'{family} daddr {p.of.host} {p.protocol} dport {p.of.port} dnat {family} to {p.to} comment "{p}"'
             for p in streams
         ]
         body += _chain("arriving", "type nat hook prerouting priority dstnat", [*who, *rules])
