@@ -15,6 +15,7 @@ from telephony.output import Output, Reason, Rejected, Send
 from telephony.registration import REGISTER, Registrations
 from telephony.router import Router
 from telephony.settings import Settings
+from telephony.sightings import Sightings
 from telephony.sip.message import scan, scan_head
 from telephony.sip.stream import KEEP_ALIVE, Broken
 from telephony.token import Branches, Tokens
@@ -35,8 +36,9 @@ class Guard:
         self.emergency = settings.emergency
         hop = Hop(settings, tokens, Branches(branch_secret))
         self._hop = hop
-        self._router = Router(settings, directory, verdict, tokens, hop)
-        self._registrations = Registrations(settings, directory, verdict, hop)
+        self.sightings = Sightings()
+        self._router = Router(settings, directory, verdict, tokens, hop, self.sightings)
+        self._registrations = Registrations(settings, directory, verdict, hop, self.sightings)
 
     def receive_all(self, arrived: Sequence[tuple[bytes, Flow]], now_ms: int) -> list[Output]:
         """Take in what arrived together, each message as by `receive`."""

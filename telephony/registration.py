@@ -14,6 +14,7 @@ from telephony.hop import Hop
 from telephony.keepalive import KeepAlives
 from telephony.output import Output, Reason, Record, Rejected, Send
 from telephony.settings import Settings
+from telephony.sightings import Sightings
 from telephony.sip import message as sip
 from telephony.sip.contact import Contact, read_contacts, read_expires
 from telephony.sip.message import Message
@@ -50,8 +51,11 @@ Relay = Transaction[Registering]
 class Registrations:
     """The half of the guard with state: transactions, bindings, reservations and those waiting for one."""
 
-    def __init__(self, settings: Settings, directory: Directory, verdict: Verdict, hop: Hop) -> None:
+    def __init__(
+        self, settings: Settings, directory: Directory, verdict: Verdict, hop: Hop, sightings: Sightings
+    ) -> None:
         self.bindings = Bindings()
+        self._sightings = sightings
         self._settings = settings
         self._directory = directory
         self._verdict = verdict
@@ -235,6 +239,7 @@ class Registrations:
         ):
             self.bindings.prolong(previous, now_ms)
             return []
+        self._sightings.answered(_opened(matter), [contact.uri for contact in granted])
         after = _bindings(granted, matter.contacts, before, flow, now_ms)
         held = self.bindings.holds(name)
         registration = Registration(aor, name, kind, after)
@@ -323,6 +328,11 @@ class Registrations:
         """503 when there is no place; phones that are bound may use places that newcomers may not."""
         rejected = Rejected(Reason.OVERLOADED, "no transaction is free for this source", flow)
         return [rejected, Send(flow, self._hop.unavailable(request, flow))]
+
+
+def _opened(matter: Registering) -> list[str]:
+    """The contacts that a phone wants bound."""
+    return [contact.uri for contact in matter.contacts if contact.expires_s]
 
 
 def _granted(matter: Registering, response: Message) -> tuple[Contact, ...] | None:

@@ -11,6 +11,7 @@ from telephony.emergency import is_emergency
 from telephony.hop import Hop
 from telephony.output import Output, Reason, Rejected, Send
 from telephony.settings import Settings
+from telephony.sightings import Sightings
 from telephony.sip import message as sip
 from telephony.sip.message import Message
 from telephony.sip.validate import check_routing, describe
@@ -24,13 +25,20 @@ class Router:
     """The stateless half of the guard of one PBX."""
 
     def __init__(
-        self, settings: Settings, directory: Directory, verdict: Verdict, tokens: Tokens, hop: Hop
+        self,
+        settings: Settings,
+        directory: Directory,
+        verdict: Verdict,
+        tokens: Tokens,
+        hop: Hop,
+        sightings: Sightings,
     ) -> None:
         self._settings = settings
         self._directory = directory
         self._verdict = verdict
         self._tokens = tokens
         self._hop = hop
+        self._sightings = sightings
         self.connections: set[Flow] = set()
 
     def request(self, request: Message, source: Flow) -> list[Output]:
@@ -79,6 +87,8 @@ class Router:
         own = self._hop.own_routes(request)
         users = [user for user in own if user] or [self._hop.own_user(request.uri) or b""]
         target = self._tokens.open(users[-1])
+        if not request.tag(sip.TO):
+            self._sighted(request, target)
         if target is not None:
             if self._gone(target):
                 return self._answer(request, source, 430, Reason.FLOW_GONE, "Flow Failed")
@@ -86,6 +96,13 @@ class Router:
         if users[-1]:
             return [Rejected(Reason.FORGED_ROUTE, "a Route or Path token we did not make", source)]
         return self._answer(request, source, 404, Reason.NO_ROUTE, "No Route of this guard")
+
+    def _sighted(self, request: Message, target: Flow | None) -> None:
+        """Note whether the PBX knows the Path of the phone it means; what is meant for us has no user."""
+        if target is not None:
+            self._sightings.with_path += 1
+        elif request.method == b"INVITE" or self._hop.own_user(request.uri):
+            self._sightings.without_path += 1
 
     def _forward(self, request: Message, source: Flow, target: Flow, phone: Flow, own: int) -> Send:
         hop = self._hop

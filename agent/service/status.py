@@ -54,7 +54,8 @@ def state(pbx: OpenPbx, clock: Clock) -> str:
 
 
 async def facts(pbx: OpenPbx, clock: Clock) -> dict[str, Any]:
-    """What `doctor` asks besides: the objects the PBX ever accepted, and messages that went nowhere."""
+    """What `doctor` asks besides: objects the PBX ever accepted, what went nowhere, what the PBX does."""
+    sightings = pbx.site.guard.sightings
     return {
         "name": pbx.entry.name,
         "state": state(pbx, clock),
@@ -63,6 +64,12 @@ async def facts(pbx: OpenPbx, clock: Clock) -> dict[str, Any]:
         "rejections": rejections(pbx),
         "activity_dropped": pbx.journal.activity_dropped,
         "holding_back": pbx.site.seats.recovering,
+        "sightings": {
+            "with_path": sightings.with_path,
+            "without_path": sightings.without_path,
+            "contacts_kept": sightings.contacts_kept,
+            "contacts_changed": sightings.contacts_changed,
+        },
     }
 
 

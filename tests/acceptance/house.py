@@ -255,6 +255,27 @@ class House:
             until(lambda: self.row("shares", name) or self.state(name) == "in_sync", what=f"{name} in sync")
         return site
 
+    def agent(self, name: str, pbxs: Mapping[str, Registrar]) -> dict[str, Site]:
+        """Start one agent in front of these PBXs, each with a listener and an enrolment of its own."""
+        folder = self.network.folder / name
+        folder.mkdir()
+        guards = {pbx: self.network.address() for pbx in pbxs}
+        made = [agent_configuration(pbx, guards[pbx], pbxs[pbx].host)["pbxs"][0] for pbx in pbxs]
+        (folder / "agent.yaml").write_text(json.dumps({"data": "data", "pbxs": made}))
+        for pbx in pbxs:
+            self.join(pbx, folder / "agent.yaml")
+        words = [own_command("pbx-agent"), "run", "--config", str(folder / "agent.yaml")]
+        agent = self.network.start(Command(self.network, name, words, ready="agent.ready"))
+        sites = {
+            pbx: Site(
+                pbx, (guards[pbx], SIP), pbxs[pbx], agent, self.network, {"udp": (guards[pbx], SIP)}, Ways()
+            )
+            for pbx in pbxs
+        }
+        self.sites |= sites
+        until(lambda: {self.state(pbx) for pbx in sites} == {"in_sync"}, what=f"{name} in sync")
+        return sites
+
     def _address(self, way: str, version4: str | None) -> str:
         """An address for this way, of IPv6 when its name ends so."""
         if way.endswith("6"):

@@ -5,20 +5,18 @@ demonstration. The limits that these tests show are in docs/operations.md.
 """
 
 import asyncio
-import json
 import subprocess
 from contextlib import AsyncExitStack
 
 import pytest
 
 from demo.phone import Outcome, Phone
-from tests.acceptance.house import SIP, House, Site, Ways, agent_configuration, run
+from tests.acceptance.house import SIP, House, run
 from tests.acceptance.peers.kamailio import Registrar
 from tests.acceptance.peers.network import Network
-from tests.acceptance.peers.processes import Command, own_command
+from tests.acceptance.peers.processes import own_command
 from tests.acceptance.peers.sipp import users
 from tests.acceptance.peers.steady import Steady
-from tests.acceptance.peers.waiting import until
 
 pytestmark = pytest.mark.real("kamailio")
 
@@ -30,28 +28,6 @@ PBXS = {"hq": "gateway", "lyon": "gateway"}
 def registrar(network: Network, name: str) -> Registrar:
     """A PBX that runs."""
     return network.start(Registrar(network.folder / f"pbx-{name}", network, (network.address(), SIP)))
-
-
-def agent(house: House, name: str, pbxs: dict[str, Registrar]) -> dict[str, Site]:
-    """One agent process for these PBXs of the house, each with a listener of its own; it is in sync."""
-    network = house.network
-    folder = network.folder / name
-    folder.mkdir()
-    guards = {pbx: network.address() for pbx in pbxs}
-    made = [agent_configuration(pbx, guards[pbx], behind.host) for pbx, behind in pbxs.items()]
-    (folder / "agent.yaml").write_text(
-        json.dumps({"data": "data", "pbxs": [entry for each in made for entry in each["pbxs"]]})
-    )
-    for pbx in pbxs:
-        house.join(pbx, folder / "agent.yaml")
-    words = [own_command("pbx-agent"), "run", "--config", str(folder / "agent.yaml")]
-    command = network.start(Command(network, name, words, ready="agent.ready"))
-    ways = Ways()
-    for pbx, behind in pbxs.items():
-        door = (guards[pbx], SIP)
-        house.sites[pbx] = Site(pbx, door, behind, command, network, {"udp": door}, ways)
-        until(lambda pbx=pbx: house.state(pbx) == "in_sync", what=f"{pbx} in sync")  # type: ignore[misc]
-    return {pbx: house.sites[pbx] for pbx in pbxs}
 
 
 def code_of(outcome: Outcome) -> str:
@@ -68,7 +44,7 @@ async def eventually(phone: Phone) -> None:
 
 async def test_two_pbxs_behind_one_agent_draw_on_one_pool(network: Network) -> None:
     house = House(network, {"PBX-Port13": 3}, PBXS, sync_s=1).build()
-    sites = agent(house, "agent", {name: registrar(network, name) for name in PBXS})
+    sites = house.agent("agent", {name: registrar(network, name) for name in PBXS})
     hq, lyon = sites["hq"], sites["lyon"]
     async with AsyncExitStack() as stack:
         first, second, third = [
@@ -94,7 +70,7 @@ async def test_two_pbxs_behind_one_agent_draw_on_one_pool(network: Network) -> N
 
 async def test_a_dead_pbx_does_not_hurt_the_other(network: Network) -> None:
     house = House(network, {"PBX-Port13": 500}, PBXS, sync_s=1).build()
-    sites = agent(house, "agent", {name: registrar(network, name) for name in PBXS})
+    sites = house.agent("agent", {name: registrar(network, name) for name in PBXS})
     hq, lyon = sites["hq"], sites["lyon"]
     async with AsyncExitStack() as stack:
         phones = [await stack.enter_async_context(lyon.handset(user)) for user in users(5000, 50)]
@@ -126,7 +102,7 @@ async def test_two_agents_in_front_of_one_pbx_draw_a_unit_each(network: Network)
     """An object that is registered through both counts twice; calls find it through either."""
     house = House(network, {"PBX-Port13": 3}, PBXS, sync_s=1).build()
     pbx = registrar(network, "shared")
-    one, two = agent(house, "agent-one", {"hq": pbx})["hq"], agent(house, "agent-two", {"lyon": pbx})["lyon"]
+    one, two = house.agent("agent-one", {"hq": pbx})["hq"], house.agent("agent-two", {"lyon": pbx})["lyon"]
     async with AsyncExitStack() as stack:
         here, there = [await stack.enter_async_context(site.handset("1001")) for site in (one, two)]
         caller, late = [await stack.enter_async_context(two.handset(user)) for user in ("1002", "1003")]
@@ -165,14 +141,14 @@ async def test_two_agents_cannot_have_one_name(network: Network) -> None:
     """So the units of one PBX are never lent to two agents; a new host starts when the old one said bye."""
     house = House(network, {"PBX-Port13": 2}, PBXS, sync_s=1).build()
     pbx = registrar(network, "shared")
-    one = agent(house, "agent-one", {"hq": pbx})["hq"]
+    one = house.agent("agent-one", {"hq": pbx})["hq"]
     async with one.handset("1001") as phone:
         assert (await phone.register()).status == 200
     assert "This PBX still holds a share (share_held)" in refusal_of_an_invitation(house, "hq")
     config = str(one.agent.folder / "agent.yaml")
     await asyncio.to_thread(run, "pbx-agent", "bye", "--config", config)
     assert one.agent.wait() == 0
-    two = agent(house, "agent-two", {"hq": pbx})["hq"]
+    two = house.agent("agent-two", {"hq": pbx})["hq"]
     async with two.handset("1002") as phone:
         assert (await phone.register()).status == 200
     house.assert_books_agree()

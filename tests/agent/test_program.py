@@ -351,14 +351,16 @@ async def test_errors_have_their_exit_codes(house: House, config: Path) -> None:
 
 
 async def test_doctor_tells_what_it_sees(house: House, config: Path) -> None:
+    house.pbx.challenge = True
     async with started(config):
         assert await house.register("201") == 200
         checks = (await asked(config, "doctor"))["checks"]
         states = {check["check"]: check["state"] for check in checks}
         assert states.pop("redirect") in ("warning", "unknown"), "not loaded here; only root can know"
         assert states == {
-            "clock": "ok", "disk": "ok", "pbx": "ok", "path": "unknown", "enrolment": "ok", "master": "ok",
-            "agent": "ok", "objects": "warning", "phones": "ok", "around": "unknown",
+            "clock": "ok", "disk": "ok", "pbx": "ok", "trust": "ok", "path": "unknown", "contacts": "ok",
+            "emergency": "warning", "enrolment": "ok", "master": "ok", "agent": "ok", "objects": "warning",
+            "phones": "ok", "around": "unknown",
         }  # fmt: skip
     house.pbx.close()
     code, out, _ = await command("doctor", "--config", str(config))

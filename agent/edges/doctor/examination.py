@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from agent.config import AgentConfig, PbxEntry
-from agent.edges.doctor import domain, host, master, objects, pbx, phones, tables
+from agent.edges.doctor import domain, emergency, host, master, objects, pbx, phones, tables
 from agent.edges.doctor.finding import Finding
 from agent.edges.doctor.objects import Facts
 from agent.edges.names import Names
@@ -15,7 +15,8 @@ def examine(config: AgentConfig, names: Names) -> Iterator[Finding]:
     yield host.disk(config.data)
     facts = objects.facts(config.data)
     for entry in config.pbxs:
-        yield from pbx.checks(entry)
+        yield from pbx.checks(entry, facts)
+        yield from emergency.checks(entry)
         yield from master.checks(config.data / entry.name, entry.name)
         yield from objects.checks(entry, facts)
         yield from _ways(entry, facts, names)

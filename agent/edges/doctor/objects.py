@@ -1,6 +1,6 @@
 """What the running agent knows: does it serve this PBX, and which objects has it never seen?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,14 @@ def _configured_names(pbx: PbxEntry) -> list[str]:
     """Objects that agent.yaml names one by one; patterns name nobody."""
     names: list[str] = []
     for row in pbx.objects:
-        if row.name is not None:
-            names.append(row.name)
-        else:
-            names += [pattern for pattern in row.aor if not set("*?[") & set(pattern)]
+        names += [row.name] if row.name is not None else _literal(row.aor)
     return names
+
+
+def literal_aors(pbx: PbxEntry) -> list[str]:
+    """The AORs, or their user parts, that agent.yaml spells out."""
+    return [aor for row in pbx.objects for aor in _literal(row.aor)]
+
+
+def _literal(patterns: Iterable[str]) -> list[str]:
+    return [pattern for pattern in patterns if not set("*?[") & set(pattern)]

@@ -71,7 +71,7 @@ modparam("usrloc","hash_size",12)
 modparam("registrar","min_expires",{min_expires})
 modparam("registrar","default_expires",{default_expires})
 modparam("registrar","max_contacts",10)
-modparam("registrar","use_path",1)
+modparam("registrar","use_path",{use_path})
 modparam("registrar","path_mode",1)
 """
 
@@ -87,6 +87,7 @@ request_route {
   if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
   if (is_method("REGISTER")) {
     AUTHENTICATE
+    REWRITE
     save("location");
     exit;
   }
@@ -97,6 +98,12 @@ request_route {
   route(RELAY);
 }
 route[RELAY] { if (!t_relay()) sl_reply_error(); exit; }
+"""
+
+# As one sets it up for phones behind a NAT: the sender's address instead of the one in the contact.
+REWRITE = "fix_nated_contact(); msg_apply_changes();"
+REWRITING_MODULES = """loadmodule "nathelper.so"
+loadmodule "textopsx.so"
 """
 
 AUTHENTICATE = """
@@ -181,7 +188,8 @@ class Registrar(Kamailio):
     """The PBX: registrar with digest and Path, calls relayed to what is registered.
 
     Users are 1000 to 99999, the password of user N is `pwN`; any domain in the request counts as its own.
-    `digest=False` trusts everyone (the benchmark's registrar).
+    `digest=False` trusts everyone (the benchmark's registrar), `path=False` ignores Path, `rewrites=True`
+    puts the address that a REGISTER came from into its contacts.
     """
 
     def __init__(
@@ -196,16 +204,20 @@ class Registrar(Kamailio):
         default_expires: int = 60,
         prefix: Sequence[str] = (),
         tls: Secured | None = None,
+        path: bool = True,
+        rewrites: bool = False,
     ) -> None:
         """Describe it; expiries in seconds. It always listens by UDP and TCP."""
         host, port = written(address[0]), address[1]
         self._tls = tls
         values = {"host": host, "port": port, "workers": workers, "modules": MODULES}
-        settings = {"min_expires": min_expires, "default_expires": default_expires}
+        settings = {"min_expires": min_expires, "default_expires": default_expires, "use_path": int(path)}
         text = CORE.format(**values) + REGISTRAR.format(**settings)
         text += RPC.replace("{host}", host).replace("{port}", str(port))
         text += TLS.format(host=host, folder=folder) if tls else ""
-        text += REGISTRAR_ROUTES.replace("AUTHENTICATE", AUTHENTICATE if digest else "")
+        text += REWRITING_MODULES if rewrites else ""
+        routes = REGISTRAR_ROUTES.replace("AUTHENTICATE", AUTHENTICATE if digest else "")
+        text += routes.replace("REWRITE", REWRITE if rewrites else "")
         super().__init__(folder, ground, address, text, prefix=prefix)
 
     def start(self) -> None:
