@@ -145,3 +145,23 @@ def test_sipp_over_tcp(network: Network) -> None:
     for transport, door in (("t1", "tcp"), ("u1", "udp")):
         caller = network.start(Caller(network, "2001", registrar, site.doors[door], transport, 10))
         assert caller.finish() == 10
+
+
+def test_a_restarted_agent_calls_nobody_by_an_old_connection(network: Network) -> None:
+    """Anna's connection ended with the agent: calls for her fail until she has registered by a new one."""
+    house = House(network, {"PBX-Port13": 2}, {"hq": "gateway"}).build()
+    site = house.site("hq", ways=Ways(("udp", "tcp"), "udp"))
+    anna, bert = site.phone("1001", "tcp"), site.phone("1002")
+    assert anna.register().text == bert.register().text == "200 OK"
+    site.agent.end()
+    site.agent.start()
+    (old,) = site.registrar.contacts()["1001"]
+    seen = len(anna.events)
+    bert.call(anna.aor)
+    assert bert.wait_event("CALL_CLOSED").text == "430 Flow Failed"
+    assert "CALL_INCOMING" not in [event.kind for event in anna.events[seen:]]
+    anna.unregister()
+    assert anna.register().text == "200 OK"
+    (new,) = site.registrar.contacts()["1001"]
+    assert new["Path"] != old["Path"]
+    call(bert, anna, ends=bert)
