@@ -6,7 +6,7 @@ SOURCES := agent bench demo licence_master licensing packaging runtime setup.py 
 SHIPPED := $(shell find agent licence_master licensing runtime telephony -name "*.py")
 COMPILED := .cache/compiled
 # Real programs that the tests drive (Debian names); installed by `make test` where it may.
-PACKAGES := kamailio kamailio-extra-modules sip-tester baresip-core dnsmasq-base nftables iproute2 util-linux procps strace systemd tcpdump
+PACKAGES := kamailio kamailio-extra-modules kamailio-tls-modules sip-tester baresip-core dnsmasq-base nftables iproute2 util-linux procps strace systemd tcpdump
 
 .PHONY: demo test check bench chaos compiled format fuzz lock packages clean
 

@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 
-class CertificateFileError(ValueError):
+class CertificateFileError(Exception):
     """A file that cannot be used; `file` is its path, the text goes on after it."""
 
     def __init__(self, file: Path, trouble: str) -> None:
@@ -96,8 +96,6 @@ def _certificates(file: Path) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(_read(file))
     except ValueError as error:
-        if isinstance(error, CertificateFileError):
-            raise
         raise CertificateFileError(file, "holds no certificate in PEM form") from error
 
 

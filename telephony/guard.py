@@ -40,12 +40,12 @@ class Guard:
         self._router = Router(settings, directory, verdict, tokens, hop, self.sightings)
         self._registrations = Registrations(settings, directory, verdict, hop, self.sightings)
 
-    def receive_all(self, arrived: Sequence[tuple[bytes, Flow]], now_ms: int) -> list[Output]:
-        """Take in what arrived together, each message as by `receive`."""
-        outputs = self._registrations.expire(now_ms)
+    def receive_all(self, arrived: Sequence[tuple[bytes, Flow]], now_ms: int) -> list[list[Output]]:
+        """Take in what arrived together, each message as by `receive`; one list of outputs for each."""
+        groups = [self._registrations.expire(now_ms)]
         for data, flow in arrived:
-            outputs += self._take(data, flow, now_ms)
-        return outputs
+            groups.append(self._take(data, flow, now_ms))
+        return groups
 
     def receive(self, data: bytes, flow: Flow, now_ms: int) -> list[Output]:
         """Take one datagram or framed message in; it came from the PBX when `flow` is the PBX's."""

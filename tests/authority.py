@@ -42,7 +42,9 @@ class Authority:
         made = self._builder(_name(names[0]), key.public_key(), life)
         alternatives = x509.SubjectAlternativeName([_general(name) for name in names])
         signed = made.add_extension(alternatives, critical=False).sign(self._key, hashes.SHA256())
-        stem = names[0].replace(":", "-") + ("" if life > 0 * DAY else "-expired")
+        stem = names[0].replace(":", "-")
+        while (self._folder / f"{stem}.crt").exists():
+            stem += "-again"
         files = Files(*(self._folder / f"{stem}.{end}" for end in ("crt", "key", "pem")))
         certificate = signed.public_bytes(Encoding.PEM)
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

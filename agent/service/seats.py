@@ -57,6 +57,8 @@ class SeatVerdict:
         if name in self._open:
             self._open.remove(name)
             self.failed.append(name)
+            if self.reserved:  # one that no disk knows yet need not be noted any more
+                self.reserved = [noted for noted in self.reserved if noted[0] != name]
         self.seats.release(name, now_ms)
 
     def may_call(self, name: str) -> Refused | None:

@@ -120,7 +120,7 @@ class Site:
         if not admitted:
             return False
         if not self._journal.full:
-            self._carry_out_noted(self.guard.receive(data, flow, now_ms), now_ms)
+            self._carry_out_noted([self.guard.receive(data, flow, now_ms)], now_ms)
             return True
         outputs = self.guard.relay(data, flow)
         self._carry_out(outputs or (), now_ms)
@@ -149,7 +149,7 @@ class Site:
 
     def broken(self, broken: Broken, flow: Flow, now_ms: int) -> None:
         """A stream that cannot be read on; what there is to answer is sent."""
-        self._carry_out_noted(self.guard.broken(broken, flow), now_ms)
+        self._carry_out_noted([self.guard.broken(broken, flow)], now_ms)
 
     def tell(self, rejected: Rejected) -> None:
         """A connection that was refused or cut: counted, and logged unless there are very many."""
@@ -169,7 +169,7 @@ class Site:
             while self._verdict.touched:  # ending one wait may give another object its unit
                 self._verdict.touched = False
                 for name, decision in self._verdict.settle(now_ms):
-                    self._carry_out_noted(self.guard.settle(name, decision, now_ms), now_ms)
+                    self._carry_out_noted([self.guard.settle(name, decision, now_ms)], now_ms)
             self._forget_failed()
             if self._chronicle.tell(self.seats.drain_events(), now_ms):
                 self._mention()
@@ -178,23 +178,28 @@ class Site:
         if self._timer_ms > now_ms + SHORTEST_TIMER_MS:
             self._look_again(now_ms, SHORTEST_TIMER_MS)
 
-    def _carry_out_noted(self, outputs: Sequence[Output], now_ms: int) -> None:
-        """Carry out; a new reservation is on disk before its REGISTER leaves (decision 0011)."""
+    def _carry_out_noted(self, groups: Sequence[Sequence[Output]], now_ms: int) -> None:
+        """Carry out what came of each message; what must be durable holds back the rest of its own group.
+
+        A new reservation is on disk before its REGISTER leaves (decision 0011).
+        """
         self._forget_failed()  # before a new note of the same object
         reserved, self._verdict.reserved = self._verdict.reserved, []
-        if not outputs and not reserved:
-            return
         if not reserved and not self._behind:
-            self._carry_out(outputs, now_ms)
+            for outputs in groups:
+                self._carry_out(outputs, now_ms)
+            return
+        if not reserved and not any(groups):
             return
         # While a note is on its way to the disk everything waits behind it, in order.
         stored = self._journal.reserve(reserved) if reserved else self._journal.barrier()
         self._behind += 1
-        stored.add_done_callback(partial(self._carry_out_behind, outputs))
+        stored.add_done_callback(partial(self._carry_out_behind, groups))
 
-    def _carry_out_behind(self, outputs: Sequence[Output], stored: asyncio.Future[None]) -> None:
+    def _carry_out_behind(self, groups: Sequence[Sequence[Output]], stored: asyncio.Future[None]) -> None:
         self._behind -= 1
-        self._carry_out_stored(outputs, stored)
+        for outputs in groups:
+            self._carry_out_stored(outputs, stored)
 
     def _forget_failed(self) -> None:
         if self._verdict.failed:
@@ -244,7 +249,7 @@ class Site:
         if self._journal.full:  # nothing may be decided that cannot be stored
             self._look_again(now_ms, SHORTEST_TIMER_MS)
             return
-        self._carry_out_noted(self.guard.handle_timers(now_ms), now_ms)
+        self._carry_out_noted([self.guard.handle_timers(now_ms)], now_ms)
         self._end_doubt(now_ms)
         self._verdict.touched = True
         self._timer_ms = now_ms

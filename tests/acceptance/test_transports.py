@@ -8,10 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acceptance.house import House, Site, Ways
+from tests.acceptance.house import SIP, House, Site, Ways
 from tests.acceptance.peers.baresip import Baresip
 from tests.acceptance.peers.jssip import Jssip, url
 from tests.acceptance.peers.network import Network, written
+from tests.acceptance.peers.sipp import Counts, users
+from tests.acceptance.peers.sipp_calls import Answerer, Caller
 from tests.acceptance.peers.waiting import until
 from tests.authority import Authority
 
@@ -89,6 +91,9 @@ def test_a_browser_phone(network: Network, way: str, pbx: str) -> None:
     door = url(way.rstrip("6"), site.doors[way])
     browser = network.start(Jssip(network, "1001", site.domain, door, authority=authority.certificate))
     bert = site.phone("1002")
+    if way == "wss":
+        doubting = network.start(Jssip(network, "1003", site.domain, door))
+        assert doubting.events[0]["event"] == "disconnected", "it does not believe the agent's authority"
     assert browser.register() == 200
     assert bert.register().text == "200 OK"
     site.wait_counts(used=2)
@@ -117,3 +122,46 @@ def test_a_browser_phone(network: Network, way: str, pbx: str) -> None:
     browser.wait_event("unregistered")
     until(lambda: site.contacts() == {"1002"}, what="the PBX forgot the browser")
     site.wait_counts(used=1)
+
+
+@pytest.mark.real("sipp")
+def test_sipp_over_tcp(network: Network) -> None:
+    """Fifty phones register, refresh and leave, each by a connection of its own; one is called 20 times."""
+    house = House(network, {"PBX-Port13": 60}, {"hq": "gateway"}).build()
+    site = house.site("hq", ways=Ways(("udp", "tcp"), "tcp"))
+    everyone, host, registrar = users(1001, 50), network.address(), (site.domain, SIP)
+
+    def run(expires_s: int) -> Counts:
+        return site.phones(everyone, host=host, transport="tn", expires_s=expires_s).counts()
+
+    assert run(600) == run(600) == Counts({200: 50}, unexpected=0)
+    assert sorted(site.contacts()) == everyone
+    assert run(0) == Counts({200: 50}, unexpected=0)
+    assert site.contacts() == set()
+
+    network.start(Answerer(network, "2001", registrar, site.doors["tcp"], "t1"))
+    until(lambda: site.contacts() == {"2001"}, what="2001 is registered")
+    assert_path(site, "2001", "tcp")
+    for transport, door in (("t1", "tcp"), ("u1", "udp")):
+        caller = network.start(Caller(network, "2001", registrar, site.doors[door], transport, 10))
+        assert caller.finish() == 10
+
+
+def test_a_restarted_agent_calls_nobody_by_an_old_connection(network: Network) -> None:
+    """Anna's connection ended with the agent: calls for her fail until she has registered by a new one."""
+    house = House(network, {"PBX-Port13": 2}, {"hq": "gateway"}).build()
+    site = house.site("hq", ways=Ways(("udp", "tcp"), "udp"))
+    anna, bert = site.phone("1001", "tcp"), site.phone("1002")
+    assert anna.register().text == bert.register().text == "200 OK"
+    site.agent.end()
+    site.agent.start()
+    (old,) = site.registrar.contacts()["1001"]
+    seen = len(anna.events)
+    bert.call(anna.aor)
+    assert bert.wait_event("CALL_CLOSED").text == "430 Flow Failed"
+    assert "CALL_INCOMING" not in [event.kind for event in anna.events[seen:]]
+    anna.unregister()
+    assert anna.register().text == "200 OK"
+    (new,) = site.registrar.contacts()["1001"]
+    assert new["Path"] != old["Path"]
+    call(bert, anna, ends=bert)

@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog
 
+from agent.config import AgentConfig
+from agent.edges.doctor.pbx import checks
 from agent.edges.sip import pbx_link
+from runtime.config import parse
 from telephony.sip.stream import KEEP_ALIVE
 from tests.acceptance.peers.waiting import until
 from tests.agent.conftest import House
@@ -102,6 +105,13 @@ async def test_an_answer_for_a_connection_of_the_pbx_that_is_gone_goes_by_ours(
             while not (answer := (await house.pbx.received.get())[0]).startswith(b"SIP/2.0 200"):
                 pass
         assert header(answer, b"CSeq") == b"1 MESSAGE"
+
+
+async def test_doctor_asks_the_pbx_over_tcp(house: House, pbx: StreamPbx) -> None:
+    (entry,) = parse(house.config_text(), "agent.yaml", AgentConfig).pbxs
+    found = (await asyncio.to_thread(lambda: list(checks(entry))))[0]
+    assert (found.state, found.detail) == ("ok", f"{house.sip['pbx']} answered 200 OK")
+    assert b"\r\nVia: SIP/2.0/TCP 127.0.0.1:" in house.pbx.requests[-1]
 
 
 async def test_what_nobody_can_take_is_lost_and_counted(house: House, pbx: StreamPbx) -> None:

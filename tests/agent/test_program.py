@@ -387,3 +387,20 @@ async def test_a_phone_registered_while_the_agent_ran_survives_in_the_token(
             house.guard,
         )
         assert (await phone.answer()).startswith(b"OPTIONS sip:202@phone")
+
+
+async def test_what_waits_for_the_disk_holds_back_nobody_else(house: House) -> None:
+    """Both datagrams are read in one turn: the first makes a record, the second needs none."""
+    house.pbx.silent = True
+    async with house.running():
+        phone, other = await house.phone(), await house.phone()
+        phone.register(house.guard, "202")
+        request, guard = await house.pbx.received.get()
+        with closing(sqlite3.connect(house.data / "lyon" / "agent.db", isolation_level=None)) as busy:
+            busy.execute("BEGIN IMMEDIATE")
+            house.pbx.transport.sendto(house.pbx.answer(request), guard)
+            other.transport.sendto(b"\r\n\r\n", house.guard)
+            async with asyncio.timeout(5):
+                assert (await other.received.get())[0] == b"\r\n"
+            busy.execute("ROLLBACK")
+        assert status_of(await phone.answer()) == 200

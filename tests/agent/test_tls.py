@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from agent.config import AgentConfig
+from agent.edges.doctor.pbx import checks
 from runtime.config import ConfigErrors, parse
 from tests.acceptance.peers.waiting import until
 from tests.agent.conftest import House
@@ -226,6 +227,28 @@ async def test_a_pbx_that_does_not_believe_us(house: House, pbx: StreamPbx, stra
             assert house.pbx.requests == []
 
 
+async def test_doctor_asks_the_pbx_under_tls(
+    house: House, pbx: StreamPbx, ours: Authority, strange: Authority
+) -> None:
+    async def found() -> dict[str, tuple[str, str]]:
+        (entry,) = parse(house.config_text(), "agent.yaml", AgentConfig).pbxs
+        findings = await asyncio.to_thread(lambda: list(checks(entry)))
+        return {finding.check: (finding.state, finding.detail) for finding in findings}
+
+    place, files = house.sip["pbx"], house.sip["tls"]
+    assert (await found())["pbx"] == ("ok", f"{place} answered 200 OK")
+    assert (await found())["certificate"] == ("warning", f"{files['certificate']} is good for 0 days")
+    files["certificate"], files["key"] = map(str, (ours.issue(HOST, life=-DAY).certificate, "nowhere"))
+    assert (await found())["certificate"] == ("failed", f"{files['certificate']} expired")
+    assert (await found())["pbx"] == ("failed", f"{place}: nowhere cannot be read: No such file or directory")
+    good = ours.issue(HOST, life=30 * DAY)
+    house.sip["tls"] = {"certificate": str(good.certificate), "key": str(good.key)}
+    house.sip["tls"]["pbx_ca"] = str(strange.certificate)
+    assert (await found())["certificate"][0] == "ok"
+    state, detail = (await found())["pbx"]
+    assert (state, detail.startswith(f"{place}: TLS: its certificate is refused: ")) == ("failed", True)
+
+
 # --- the configuration
 
 
@@ -234,6 +257,7 @@ async def test_a_pbx_that_does_not_believe_us(house: House, pbx: StreamPbx, stra
     [
         ("certificate", None, "cannot be read: No such file or directory"),
         ("certificate", "nothing", "holds no certificate in PEM form"),
+        ("key", None, "cannot be read: No such file or directory"),
         ("key", "nothing", "holds no private key in PEM form"),
         ("key", "other", "is not the key of "),
         ("phones_ca", "nothing", "holds no certificate in PEM form"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from agent.config import AgentConfig, PbxEntry
-from agent.edges.doctor import domain, emergency, host, master, objects, pbx, phones, tables
+from agent.edges.doctor import certificate, domain, emergency, host, master, objects, pbx, phones, tables
 from agent.edges.doctor.finding import Finding
 from agent.edges.doctor.objects import Facts
 from agent.edges.names import Names
@@ -16,6 +16,7 @@ def examine(config: AgentConfig, names: Names) -> Iterator[Finding]:
     facts = objects.facts(config.data)
     for entry in config.pbxs:
         yield from pbx.checks(entry, facts)
+        yield from certificate.checks(entry)
         yield from emergency.checks(entry)
         yield from master.checks(config.data / entry.name, entry.name)
         yield from objects.checks(entry, facts)

@@ -1,5 +1,6 @@
 """The PBX behind the agent: does it answer, ask for passwords, store Path, leave contacts alone?"""
 
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ from agent.config import PbxEntry
 from agent.edges.doctor.finding import Finding
 from agent.edges.doctor.objects import Facts, literal_aors
 from agent.edges.doctor.question import NoSipError, ask
+from agent.edges.sip.secure import why
 from runtime.certificates import CertificateFileError
 
 MAX_ASKED = 20
@@ -51,6 +53,9 @@ def _answers(pbx: PbxEntry) -> Finding:
         return Finding(pbx.name, "pbx", "warning", f"{pbx.sip.pbx} did not answer OPTIONS", hint)
     except NoSipError:
         return Finding(pbx.name, "pbx", "failed", f"{pbx.sip.pbx} is no SIP server", "Check sip.pbx.")
+    except ssl.SSLError as error:
+        hint = "Compare sip.tls with the certificate of the PBX, and what the PBX believes with ours."
+        return Finding(pbx.name, "pbx", "failed", f"{pbx.sip.pbx}: {why(error)}", hint)
     except (OSError, CertificateFileError) as error:
         return Finding(pbx.name, "pbx", "failed", f"{pbx.sip.pbx}: {error}", "Check sip.pbx and the route.")
     return Finding(pbx.name, "pbx", "ok", f"{pbx.sip.pbx} answered {status}")

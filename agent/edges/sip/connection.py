@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._ready = False
         self._held: bytes | None = None
+        self._paused = False
         self._heard_ms = 0
         self._begun_ms: int | None = None
 
@@ -112,6 +113,11 @@ class Connection(asyncio.Protocol):
     def send(self, data: bytes) -> bool:
         """Send one message or keep-alive; False when it can not. A phone that does not read is cut off."""
         return self.stands and self._write(self._framing.wrap(data))
+
+    def pause(self) -> None:
+        """Read no more until its end, which is near."""
+        self._paused = True
+        self._stop_reading()
 
     def close(self) -> None:
         """End it once what was sent has left."""
@@ -252,11 +258,15 @@ class Connection(asyncio.Protocol):
             self.due_ms = min(self.due_ms, self._begun_ms + 1_000 * self._board.limits.message_s)
 
     def _pause(self, for_s: float) -> None:
-        if self._transport is not None and not self._over:
+        self._stop_reading()
+        asyncio.get_running_loop().call_later(for_s, self._read_on)
+
+    def _stop_reading(self) -> None:
+        if self._transport is not None and not self._over and self._transport.is_reading():
             self._transport.pause_reading()
-            asyncio.get_running_loop().call_later(for_s, self._read_on)
 
     def _read_on(self) -> None:
-        if self._transport is not None and not self._over:
-            self._transport.resume_reading()
+        if self._transport is not None and not (self._over or self._paused):
+            if not self._transport.is_reading():
+                self._transport.resume_reading()
             self._turn()

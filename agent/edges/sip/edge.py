@@ -76,8 +76,9 @@ class SipEdge:
         return self._contexts is not None
 
     def pause(self) -> None:
-        """Read no more datagrams: they are for whoever holds the sockets next. Connections end with us."""
+        """Read no more: what arrives is for whoever holds the sockets next. Connections end with us."""
         self._udp.pause()
+        self._streams.pause()
 
     def close(self) -> None:
         """Read and send no more."""

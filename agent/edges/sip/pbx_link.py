@@ -115,7 +115,10 @@ class PbxLink:
             return False
         self._log.info("pbx.connected")
         await self._keep_alive()
-        self._log.info("pbx.disconnected", why=self._trouble or "the PBX ended it")
+        if self._trouble:
+            self._log.warning("pbx.disconnected", why=self._trouble)
+        else:
+            self._log.info("pbx.disconnected", why="the PBX ended it")
         if self.clock.monotonic_ms() - begun_ms >= 1_000 * STEADY_S:
             return True
         await asyncio.sleep(delay_s)

@@ -1,8 +1,15 @@
 """The stream sockets of the agent: bound, and noticing a peer that is dead."""
 
+import resource
 import socket
 
 from agent.endpoint import Endpoint
+from runtime.activation import inherited
+from runtime.logs import logger
+
+log = logger()
+
+SPARE_FILES = 256  # journals, other sockets, libraries
 
 # A dead peer is found by the kernel: 30 s of silence and 4 probes, or 60 s after a send that nobody took.
 LIVELY = {
@@ -15,14 +22,39 @@ LIVELY = {
 
 
 def listening(endpoint: Endpoint) -> socket.socket:
-    """A stream socket for `listen`, whose connections are lively too; OSError when the address is taken."""
-    host, port = endpoint.address.host, endpoint.address.port
-    return _bound(host, port, str(endpoint))
+    """A stream socket for `listen`, inherited or bound here; OSError when the address is taken.
+
+    Its connections are lively, because Linux hands the options of a listening socket on.
+    """
+    given = inherited(*endpoint.bound)
+    if given is None:
+        return _bound(endpoint.address.host, endpoint.address.port, str(endpoint))
+    given.setblocking(False)
+    _enliven(given)
+    return given
 
 
 def outgoing(local: Endpoint) -> socket.socket:
     """A socket to connect from the address of this listener, so that the PBX sees the one it knows."""
     return _bound(local.address.host, 0, str(local))
+
+
+def make_room(connections: int) -> None:
+    """Let this process have so many files open, and some more, as far as the system allows."""
+    wanted = connections + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        within = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (within, hard))
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        log.warning(
+            "files.too_few", allowed=hard, wanted=wanted, hint="LimitNOFILE= of the service, ulimit -n"
+        )
+
+
+def _enliven(sock: socket.socket) -> None:
+    for (level, option), value in LIVELY.items():
+        sock.setsockopt(level, option, value)
 
 
 def _bound(host: str, port: int, name: str) -> socket.socket:
@@ -31,8 +63,7 @@ def _bound(host: str, port: int, name: str) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        for (level, option), value in LIVELY.items():
-            sock.setsockopt(level, option, value)
+        _enliven(sock)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))

@@ -15,7 +15,7 @@ from agent.config import Sip
 from agent.edges.sip.connection import Connection
 from agent.edges.sip.framing import Plain
 from agent.edges.sip.secure import Contexts
-from agent.edges.sip.sockets import listening
+from agent.edges.sip.sockets import listening, make_room
 from agent.edges.sip.websocket import WebSocket
 from agent.endpoint import Endpoint
 from agent.service.site import Site
@@ -52,6 +52,8 @@ class StreamEdge:
 
     async def open(self) -> list[str]:
         """Listen from now on; the bound addresses. OSError when one is taken."""
+        if self._listen:
+            make_room(self.limits.total)
         loop = asyncio.get_running_loop()
         bound: list[str] = []
         for index, endpoint in self._listen.items():
@@ -68,6 +70,13 @@ class StreamEdge:
             now_ms = self.clock.monotonic_ms()
             for connection in [each for each in self._connections.values() if each.due_ms <= now_ms]:
                 connection.look(now_ms)
+
+    def pause(self) -> None:
+        """Accept and read no more: what waits in a listening socket is for whoever holds it next."""
+        for server in self._servers:
+            server.close()
+        for connection in self._connections.values():
+            connection.pause()
 
     def close(self) -> None:
         """Listen no more, and end every connection."""

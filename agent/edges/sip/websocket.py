@@ -54,8 +54,9 @@ class WebSocket:
             self._protocol.receive_data(piece)
             for event in self._protocol.events_received():
                 self._heard(event)
-            if self._protocol.parser_exc is not None:
-                self.broken = Broken(f"WebSocket: {self._protocol.parser_exc}")
+            trouble = self._protocol.handshake_exc or self._protocol.parser_exc
+            if trouble is not None:
+                self.broken = Broken(f"WebSocket: {trouble}")
         if self._messages:
             return self._messages.popleft()
         return b"" if self._arrived and self.broken is None and not self.ended else None
@@ -85,8 +86,6 @@ class WebSocket:
             response = self._protocol.accept(event)
             self._protocol.send_response(response)
             self.opened = response.status_code == 101
-            if not self.opened:
-                self.broken = Broken(f"WebSocket: {self._protocol.handshake_exc}")
             return
         assert not hasattr(event, "status_code"), "a server gets no responses"
         if event.opcode is Opcode.CLOSE:

@@ -72,7 +72,7 @@ class Baresip(Program):
         self.aor = f"sip:{user}@{domain}"
         self._network = network
         route = f';outbound="sip:{proxy};lr;transport={transport}"' if proxy else ""
-        self._account = (
+        self.account = (
             f"<{self.aor};transport={transport}>;auth_user={user};auth_pass={password or 'pw' + user}"
             f";regint={expires_s};answermode={'auto' if answers else 'manual'};audio_codecs=PCMU{route}"
         )
@@ -173,7 +173,7 @@ class Baresip(Program):
     def register(self, within_s: float = 10.0) -> Event:
         """Make the account, which registers; return REGISTER_OK or REGISTER_FAIL (`text` has the status)."""
         before = len(self._events)
-        self.command("uanew", self._account)
+        self.command("uanew", self.account)
         return self.wait_event("REGISTER_OK|REGISTER_FAIL", after=before, within_s=within_s)
 
     def unregister(self) -> None:

@@ -39,7 +39,7 @@ def install() -> Path:
 
 
 class Jssip(Program):
-    """A browser phone with an address of its own; ready when its WebSocket stands.
+    """A browser phone with an address of its own; ready when its WebSocket stands or failed.
 
     `domain` is the host of its AOR, `door` the WebSocket URL of the guard, `authority` whom it believes.
     """
@@ -69,12 +69,12 @@ class Jssip(Program):
         super().__init__("jssip", command, folder, network, environment=environment)
 
     def start(self) -> None:
-        """Start, and wait for the connection."""
+        """Start, and wait for the connection, or its failure."""
         self.folder.mkdir(parents=True, exist_ok=True)
         os.mkfifo(self._orders)
         self._pipe = os.open(self._orders, os.O_RDWR)
         super().start()
-        self.wait_event("connected")
+        self.wait_event("connected", "disconnected")
 
     def kill(self) -> None:
         """SIGKILL."""

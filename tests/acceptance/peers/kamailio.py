@@ -209,7 +209,7 @@ class Registrar(Kamailio):
     ) -> None:
         """Describe it; expiries in seconds. It always listens by UDP and TCP."""
         host, port = written(address[0]), address[1]
-        self._tls = tls
+        self.tls = tls
         values = {"host": host, "port": port, "workers": workers, "modules": MODULES}
         settings = {"min_expires": min_expires, "default_expires": default_expires, "use_path": int(path)}
         text = CORE.format(**values) + REGISTRAR.format(**settings)
@@ -222,9 +222,9 @@ class Registrar(Kamailio):
 
     def start(self) -> None:
         """Write what is said of certificates too."""
-        if self._tls is not None:
+        if self.tls is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "tls.cfg").write_text(self._tls.written())
+            (self.folder / "tls.cfg").write_text(self.tls.written())
         super().start()
 
     def rpc(self, method: str, *parameters: str) -> Any:

@@ -20,7 +20,7 @@ From: <sip:[field0]@[remote_ip]>;tag=[call_number]
 To: <sip:[field0]@[remote_ip]>
 Call-ID: [call_id]
 CSeq: {cseq} REGISTER
-Contact: <sip:[field0]@[local_ip]:[local_port]>
+Contact: <sip:[field0]@[local_ip]:{port}>
 {authorization}Expires: {expires_s}
 User-Agent: SIPp
 Content-Length: 0"""
@@ -68,10 +68,11 @@ class Counts:
         return self.statuses.get(403, 0) + self.statuses.get(503, 0)
 
 
-def scenario(expires_s: int) -> str:
+def scenario(expires_s: int, port: int = 5060) -> str:
     """Return the scenario: REGISTER, 401, REGISTER with credentials, 200 or a refusal."""
-    first = REGISTER.format(cseq=1, authorization="", expires_s=expires_s)
-    second = REGISTER.format(cseq=2, authorization="[field1]\n", expires_s=expires_s)
+    same = {"expires_s": expires_s, "port": port}
+    first = REGISTER.format(cseq=1, authorization="", **same)
+    second = REGISTER.format(cseq=2, authorization="[field1]\n", **same)
     return SCENARIO.format(challenged=SEND.format(text=first), authorized=SEND.format(text=second))
 
 
@@ -96,18 +97,21 @@ class Sipp(Program):
         host: str | None = None,
         port: int = 5060,
         name: str = "sipp",
+        transport: str = "u1",
     ) -> None:
-        """Describe the run."""
+        """Describe the run; `transport` is u1, or for TCP t1 (one connection) or tn (one each)."""
         self.host = host or network.address()
         self._users = users
         self._password = password
         self._expires_s = expires_s
+        self._port = port
         folder = network.folder / f"{name}-{self.host}"
         command = [program("sipp"), f"{registrar[0]}:{registrar[1]}", "-i", self.host, "-p", str(port)]
         if proxy is not None:
             command += ["-rsa", f"{proxy[0]}:{proxy[1]}"]
-        command += ["-sf", "scenario.xml", "-inf", "users.csv", "-m", str(len(users)), "-r", str(rate)]
-        command += ["-l", str(at_once), "-nostdin", "-trace_counts", "-trace_stat", "-stf", "statistics.csv"]
+        command += ["-max_socket", "1000", "-t", transport, "-sf", "scenario.xml", "-inf", "users.csv"]
+        command += ["-m", str(len(users)), "-r", str(rate), "-l", str(at_once), "-nostdin"]
+        command += ["-trace_counts", "-trace_stat", "-stf", "statistics.csv"]
         command += ["-fd", "1", "-trace_err", "-error_file", "errors.log", "-buff_size", "1000000"]
         super().__init__(name, command, folder, network)
 
@@ -116,7 +120,7 @@ class Sipp(Program):
         self.folder.mkdir(parents=True, exist_ok=True)
         for old in self.folder.glob("scenario_*_counts.csv"):
             old.unlink()
-        (self.folder / "scenario.xml").write_text(scenario(self._expires_s))
+        (self.folder / "scenario.xml").write_text(scenario(self._expires_s, self._port))
         lines = ["SEQUENTIAL"]
         for user in self._users:
             password = self._password or f"pw{user}"
