@@ -109,7 +109,7 @@ async def test_an_answer_for_a_connection_of_the_pbx_that_is_gone_goes_by_ours(
 
 async def test_doctor_asks_the_pbx_over_tcp(house: House, pbx: StreamPbx) -> None:
     (entry,) = parse(house.config_text(), "agent.yaml", AgentConfig).pbxs
-    found = (await asyncio.to_thread(lambda: list(checks(entry))))[0]
+    found = (await asyncio.to_thread(lambda: list(checks(entry, "not running"))))[0]
     assert (found.state, found.detail) == ("ok", f"{house.sip['pbx']} answered 200 OK")
     assert b"\r\nVia: SIP/2.0/TCP 127.0.0.1:" in house.pbx.requests[-1]
 

@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from agent.config import AgentConfig
+from agent.edges.doctor import certificate
 from agent.edges.doctor.pbx import checks
 from runtime.config import ConfigErrors, parse
 from tests.acceptance.peers.waiting import until
@@ -232,7 +233,9 @@ async def test_doctor_asks_the_pbx_under_tls(
 ) -> None:
     async def found() -> dict[str, tuple[str, str]]:
         (entry,) = parse(house.config_text(), "agent.yaml", AgentConfig).pbxs
-        findings = await asyncio.to_thread(lambda: list(checks(entry)))
+        findings = await asyncio.to_thread(
+            lambda: [*checks(entry, "not running"), *certificate.checks(entry)]
+        )
         return {finding.check: (finding.state, finding.detail) for finding in findings}
 
     place, files = house.sip["pbx"], house.sip["tls"]
