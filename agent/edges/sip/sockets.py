@@ -3,6 +3,7 @@
 import socket
 
 from agent.endpoint import Endpoint
+from runtime.activation import inherited
 
 # A dead peer is found by the kernel: 30 s of silence and 4 probes, or 60 s after a send that nobody took.
 LIVELY = {
@@ -15,7 +16,15 @@ LIVELY = {
 
 
 def listening(endpoint: Endpoint) -> socket.socket:
-    """A stream socket for `listen`, whose connections are lively too; OSError when the address is taken."""
+    """A stream socket for `listen`, whose connections are lively too; OSError when the address is taken.
+
+    The one that we inherited, where there is one.
+    """
+    given = inherited(*endpoint.bound)
+    if given is not None:
+        given.setblocking(False)
+        _enliven(given)
+        return given
     host, port = endpoint.address.host, endpoint.address.port
     return _bound(host, port, str(endpoint))
 
@@ -31,8 +40,7 @@ def _bound(host: str, port: int, name: str) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        for (level, option), value in LIVELY.items():
-            sock.setsockopt(level, option, value)
+        _enliven(sock)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
@@ -40,3 +48,8 @@ def _bound(host: str, port: int, name: str) -> socket.socket:
         sock.close()
         raise OSError(error.errno, f"{name}: {error.strerror}") from error
     return sock
+
+
+def _enliven(sock: socket.socket) -> None:
+    for (level, option), value in LIVELY.items():
+        sock.setsockopt(level, option, value)
