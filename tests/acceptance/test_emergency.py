@@ -48,8 +48,9 @@ async def test_a_surplus_phone_calls_112_with_and_without_prefix_and_not_113(net
     async with AsyncExitStack() as stack:
         licensed, surplus = [await stack.enter_async_context(site.handset(user)) for user in ("1001", "1002")]
         assert (await licensed.register()).status == 200
+        await asyncio.to_thread(site.wait_counts, used=1, surplus=0)
         assert (await surplus.register()).status == 200
-        assert site.counts()["surplus"] == 1
+        await asyncio.to_thread(site.wait_counts, used=1, surplus=1)
         for number in ("112", "0112", "17", "3333", "113", "0113", "1003"):
             await stack.enter_async_context(answering(site, number))
         for number in ("112", "0112", "17", "3333"):
@@ -67,10 +68,11 @@ async def test_a_phone_that_may_not_register_calls_112(network: Network) -> None
         licensed, refused = [await stack.enter_async_context(site.handset(user)) for user in ("1001", "1002")]
         extension = await stack.enter_async_context(site.handset("110"))
         assert (await licensed.register()).status == 200
+        await asyncio.to_thread(site.wait_counts, used=1, surplus=0)
         challenged = await refused._send_register(60, None)
         assert challenged.status == 200, "this PBX asks nobody"
         assert (await extension.register()).status == 200
-        assert site.counts()["surplus"] == 2
+        await asyncio.to_thread(site.wait_counts, used=1, surplus=2)
         await stack.enter_async_context(answering(site, "112"))
         assert await called(refused, "112") == (200, "OK")
         assert await called(refused, "110") == (200, "OK")
