@@ -8,13 +8,11 @@ import msgspec
 import typer
 
 from agent.config import AgentConfig
-from agent.edges.doctor.examination import examine
 from agent.edges.firewall.commands import aside_app, redirect_app
 from agent.edges.joining import Invitation, write_example
 from agent.edges.joining import join as join_master
 from agent.edges.local_client import NotRunningError, RefusedError, ask
 from agent.edges.monitoring.command import Plugin, check
-from agent.edges.names import Names, address_of
 from agent.edges.status_table import alarm_table, rejection_table, status_table
 from agent.main import Main
 from agent.options import DEFAULT_CONFIG, ConfigOption, PbxOption
@@ -156,7 +154,15 @@ def doctor(
 
     Example: pbx-agent doctor --dns 192.0.2.53
     """
-    findings = list(examine(load_or_fail(config, AgentConfig), _names(dns)))
+    # Not for the daemon to carry: what looks names up.
+    from agent.edges.doctor.examination import examine
+    from agent.edges.names import Names, address_of
+
+    try:
+        names = Names(address_of(dns) if dns is not None else None)
+    except ValueError as error:
+        fail(Exit.USAGE, f"--dns: {error}")
+    findings = list(examine(load_or_fail(config, AgentConfig), names))
     if as_json:
         print_json({"checks": [finding.as_json() for finding in findings]})
     else:
@@ -166,15 +172,6 @@ def doctor(
         )
     if any(finding.state == "failed" for finding in findings):
         raise typer.Exit(Exit.REFUSED)
-
-
-def _names(server: str | None) -> Names:
-    if server is None:
-        return Names()
-    try:
-        return Names(address_of(server))
-    except ValueError as error:
-        fail(Exit.USAGE, f"--dns: {error}")
 
 
 app.command(cls=Plugin)(check)

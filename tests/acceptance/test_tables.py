@@ -17,6 +17,8 @@ from agent.endpoint import Address
 from tests.acceptance.peers.host import Host
 from tests.acceptance.peers.network import Network, program
 from tests.acceptance.peers.processes import own_command
+from tests.acceptance.peers.systemd import Systemd, SystemdRefusedError
+from tests.acceptance.peers.waiting import until
 
 pytestmark = pytest.mark.real("nft")
 
@@ -354,3 +356,40 @@ def test_every_table_loads_and_says_what_it_was_told(network: Network, host: str
             ]
             told = ("lo", tuple(expected)) if prefix == ruleset.REDIRECT else (None, ())
             assert (now.interface, now.spared) == told
+
+
+UNIT = "pbx-agent-redirect.service"
+NFTABLES = """[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={nft} flush ruleset
+ExecReload={nft} flush ruleset
+"""
+
+
+@pytest.mark.real("systemctl")
+def test_the_shipped_unit_outlives_a_reload_of_nftables(network: Network) -> None:
+    """Whose configuration flushes every table, as Debian's does; stopping the unit is the way back."""
+    try:
+        systemd = network.start(Systemd(network))
+    except SystemdRefusedError as refused:
+        pytest.skip(f"NOT RUN: {refused}")
+    pbx = network.address()
+    write_config(network, [f"udp:{pbx}:{AGENT}"], Address(pbx, PBX))
+    unit = (Path(__file__).parents[2] / "systemd" / UNIT).read_text()
+    unit = unit.replace("/etc/pbx-agent", str(network.folder))
+    systemd.unit(UNIT, unit.replace("/opt/pbx-licences/bin/pbx-agent", own_command("pbx-agent")))
+    systemd.unit("nftables.service", NFTABLES.format(nft=program("nft")))
+    systemd.control("daemon-reload")
+
+    def loaded() -> bool:
+        return f"{ruleset.REDIRECT}hq" in network.run([program("nft"), "list", "tables"])
+
+    systemd.control("start", "nftables.service")
+    systemd.control("start", UNIT)
+    assert loaded()
+    for verb in ("reload", "restart"):
+        systemd.control(verb, "nftables.service")
+        until(loaded, what=f"the table is back after {verb}")
+    systemd.control("stop", UNIT)
+    assert not loaded()

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.config import AgentConfig, PbxEntry
-from agent.edges.firewall import aside, conntrack, host, nft, redirect, ruleset
+from agent.edges.firewall import aside, host, nft, redirect, ruleset
 from agent.edges.firewall.loaded import Loaded, loaded
 from agent.edges.firewall.passage import Passage, Unfit
 from agent.edges.firewall.ruleset import ASIDE, REDIRECT, IpNetwork
@@ -222,6 +222,8 @@ def _networks(texts: Sequence[str] | None) -> list[IpNetwork]:
 
 def _forget(passages: Iterable[Passage]) -> None:
     """Without it the tables count for new connections alone: said, and no reason to fail."""
+    from agent.edges.firewall import conntrack  # 8 MB of netlink that the daemon need not carry
+
     try:
         conntrack.forget(passages)
     except OSError as error:
