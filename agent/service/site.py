@@ -120,7 +120,7 @@ class Site:
         if not admitted:
             return False
         if not self._journal.full:
-            self._carry_out_noted([self.guard.receive(data, flow, now_ms)], now_ms)
+            self._receive([(data, flow)], now_ms)
             return True
         outputs = self.guard.relay(data, flow)
         self._carry_out(outputs or (), now_ms)
@@ -132,8 +132,13 @@ class Site:
             for data, flow in admitted:
                 self._receive_unstored(data, flow, now_ms)
         else:
-            self._carry_out_noted(self.guard.receive_all(admitted, now_ms), now_ms)
+            self._receive(admitted, now_ms)
         self.settle(now_ms)
+
+    def _receive(self, arrived: Sequence[Arrived], now_ms: int) -> None:
+        passing, groups = self.guard.receive_all(arrived, now_ms)
+        self._carry_out(passing, now_ms)
+        self._carry_out_noted(groups, now_ms)
 
     def opened(self, flow: Flow) -> None:
         """A connection can be reached from now on."""
@@ -149,7 +154,7 @@ class Site:
 
     def broken(self, broken: Broken, flow: Flow, now_ms: int) -> None:
         """A stream that cannot be read on; what there is to answer is sent."""
-        self._carry_out_noted([self.guard.broken(broken, flow)], now_ms)
+        self._carry_out(self.guard.broken(broken, flow), now_ms)
 
     def tell(self, rejected: Rejected) -> None:
         """A connection that was refused or cut: counted, and logged unless there are very many."""
@@ -191,7 +196,7 @@ class Site:
             return
         if not reserved and not any(groups):
             return
-        # While a note is on its way to the disk everything waits behind it, in order.
+        # While a note is on its way to the disk all that is about registrations waits behind it, in order.
         stored = self._journal.reserve(reserved) if reserved else self._journal.barrier()
         self._behind += 1
         stored.add_done_callback(partial(self._carry_out_behind, groups))
@@ -216,12 +221,23 @@ class Site:
             elif type(output) is Record:
                 stored = self._store(output, now_ms)
                 if output.durable:
-                    self._unrecorded += 1
-                    stored.add_done_callback(partial(self._carry_out_recorded, outputs[index + 1 :]))
+                    self._carry_out_after(stored, outputs[index + 1 :], now_ms)
                     return
             elif type(output) is Rejected:
                 self.rejections[output.reason] += 1
                 self._chronicle.rejected(output, now_ms)
+
+    def _carry_out_after(self, stored: asyncio.Future[None], rest: Sequence[Output], now_ms: int) -> None:
+        """The rest waits for a durable record; further records go to the disk together with it."""
+        waiting: list[Output] = []
+        for output in rest:
+            if type(output) is Record:
+                future = self._store(output, now_ms)
+                stored = future if output.durable else stored
+            else:
+                waiting.append(output)
+        self._unrecorded += 1
+        stored.add_done_callback(partial(self._carry_out_recorded, waiting))
 
     def _carry_out_recorded(self, outputs: Sequence[Output], stored: asyncio.Future[None]) -> None:
         self._unrecorded -= 1
