@@ -22,6 +22,7 @@ from runtime.signing import SigningKey
 from tests.agent.scripted_master import ScriptedMaster
 from tests.agent.scripted_pbx import Address, Phone, ScriptedPbx, free_port
 
+COLLECTOR = gc.get_threshold()
 CONFIG = """
 data: "{data}"
 pbxs:
@@ -53,7 +54,12 @@ async def started(config: AgentConfig) -> AsyncIterator[Main]:
 
 
 def collect_sockets() -> None:
-    """httpcore leaves the socket of a TLS handshake that the stop cancelled to the collector: do it here."""
+    """httpcore leaves the socket of a TLS handshake that the stop cancelled to the collector: do it here.
+
+    The collector, which the agent spares (runtime.daemon), is given back to other tests as it was.
+    """
+    gc.unfreeze()
+    gc.set_threshold(*COLLECTOR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
