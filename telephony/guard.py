@@ -40,37 +40,52 @@ class Guard:
         self._router = Router(settings, directory, verdict, tokens, hop, self.sightings)
         self._registrations = Registrations(settings, directory, verdict, hop, self.sightings)
 
-    def receive_all(self, arrived: Sequence[tuple[bytes, Flow]], now_ms: int) -> list[list[Output]]:
-        """Take in what arrived together, each message as by `receive`; one list of outputs for each."""
+    def receive_all(
+        self, arrived: Sequence[tuple[bytes, Flow]], now_ms: int
+    ) -> tuple[list[Output], list[list[Output]]]:
+        """Take in what arrived together, each message as by `receive`.
+
+        First what leaves at once, whatever the store does: calls, keep-alives, answers to what is no SIP.
+        Then what is about registrations, in order: one list of outputs for each message.
+        """
+        passing: list[Output] = []
         groups = [self._registrations.expire(now_ms)]
         for data, flow in arrived:
-            groups.append(self._take(data, flow, now_ms))
-        return groups
+            outputs = self._take(data, flow, now_ms, passing)
+            if outputs:
+                groups.append(outputs)
+        return passing, groups
 
     def receive(self, data: bytes, flow: Flow, now_ms: int) -> list[Output]:
         """Take one datagram or framed message in; it came from the PBX when `flow` is the PBX's."""
-        return self._registrations.expire(now_ms) + self._take(data, flow, now_ms)
+        passing: list[Output] = []
+        outputs = self._registrations.expire(now_ms)
+        return outputs + self._take(data, flow, now_ms, passing) + passing
 
-    def _take(self, data: bytes, flow: Flow, now_ms: int) -> list[Output]:
+    def _take(self, data: bytes, flow: Flow, now_ms: int, passing: list[Output]) -> list[Output]:
+        """What comes of a message where it is about registrations; all else is added to `passing`."""
         if data[:1] <= b"\r":  # no SIP message begins so: CRLF keep-alives (RFC 5626), STUN, nothing at all
             if data == KEEP_ALIVE:
-                return [Send(flow, PONG)]
+                passing.append(Send(flow, PONG))
             if not data.strip(b"\r\n") or data[:1] < b"\n":
                 return []
         message = scan(data)
         if message is None:
-            return self._registrations.unreadable(data, flow)
-        if self.is_pbx(flow):
+            passing += self._registrations.unreadable(data, flow)
+        elif self.is_pbx(flow):
             if message.is_request:
-                return self._router.request(message, flow)
-            if message.cseq_method == REGISTER:
+                passing += self._router.request(message, flow)
+            elif message.cseq_method == REGISTER:
                 return self._registrations.answered(message, now_ms)
-            return self._router.response(message, flow)
-        if message.method == REGISTER:
+            else:
+                passing += self._router.response(message, flow)
+        elif message.method == REGISTER:
             return self._registrations.register(message, flow, now_ms)
-        if message.is_request:
-            return self._router.request(message, flow)
-        return self._router.response(message, flow)
+        elif message.is_request:
+            passing += self._router.request(message, flow)
+        else:
+            passing += self._router.response(message, flow)
+        return []
 
     def broken(self, broken: Broken, flow: Flow) -> list[Output]:
         """What to say when a stream cannot be read on: 400 where a request asked for it (RFC 3261 18.3)."""

@@ -120,7 +120,7 @@ class Site:
         if not admitted:
             return False
         if not self._journal.full:
-            self._carry_out_noted([self.guard.receive(data, flow, now_ms)], now_ms)
+            self._receive([(data, flow)], now_ms)
             return True
         outputs = self.guard.relay(data, flow)
         self._carry_out(outputs or (), now_ms)
@@ -132,8 +132,14 @@ class Site:
             for data, flow in admitted:
                 self._receive_unstored(data, flow, now_ms)
         else:
-            self._carry_out_noted(self.guard.receive_all(admitted, now_ms), now_ms)
+            self._receive(admitted, now_ms)
         self.settle(now_ms)
+
+    def _receive(self, arrived: Sequence[Arrived], now_ms: int) -> None:
+        """Calls, keep-alives and answers to what is no SIP leave at once; registrations wait for the disk."""
+        passing, groups = self.guard.receive_all(arrived, now_ms)
+        self._carry_out(passing, now_ms)
+        self._carry_out_noted(groups, now_ms)
 
     def opened(self, flow: Flow) -> None:
         """A connection can be reached from now on."""
@@ -149,7 +155,7 @@ class Site:
 
     def broken(self, broken: Broken, flow: Flow, now_ms: int) -> None:
         """A stream that cannot be read on; what there is to answer is sent."""
-        self._carry_out_noted([self.guard.broken(broken, flow)], now_ms)
+        self._carry_out(self.guard.broken(broken, flow), now_ms)
 
     def tell(self, rejected: Rejected) -> None:
         """A connection that was refused or cut: counted, and logged unless there are very many."""
@@ -191,7 +197,7 @@ class Site:
             return
         if not reserved and not any(groups):
             return
-        # While a note is on its way to the disk everything waits behind it, in order.
+        # While a note is on its way to the disk all that is about registrations waits behind it, in order.
         stored = self._journal.reserve(reserved) if reserved else self._journal.barrier()
         self._behind += 1
         stored.add_done_callback(partial(self._carry_out_behind, groups))

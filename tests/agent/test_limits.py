@@ -2,12 +2,16 @@
 
 import asyncio
 import socket
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
 
 import pytest
 
 from agent.edges.sip import sieve, udp
 from agent.endpoint import Endpoint
 from agent.store import journal
+from runtime.store import Statement
 from tests.agent.conftest import House
 from tests.agent.scripted_pbx import Address, status_of
 
@@ -115,3 +119,48 @@ async def test_calls_pass_while_the_disk_is_behind(house: House, monkeypatch: py
             assert house.status()["rejections"]["store_busy"] == 1
             assert not any(b"203@pbx.test" in request for request in house.pbx.requests)
         assert await phone.registered(house.guard, "203") == 200
+
+
+async def test_calls_do_not_wait_for_a_registration_on_its_way_to_the_disk(house: House) -> None:
+    """A first REGISTER waits for its note, a first 200 for its record (decisions 0010, 0011), a call not."""
+    async with house.running():
+        phone = await house.phone()
+        assert await phone.registered(house.guard, "202") == 200
+        await house.sync()
+        assert house.seats()["spare"] > 0
+        with closing(sqlite3.connect(house.data / "lyon" / "agent.db", isolation_level=None)) as disk:
+            disk.execute("BEGIN IMMEDIATE")
+            phone.register(house.guard, "203")
+            for number in ("112", "204"):
+                phone.transport.sendto(invite(number, "127.0.0.1"), house.guard)
+                assert await heard_by_pbx(house, f"INVITE sip:{number}@".encode())
+            assert house.seats()["reserved"] == 1
+            assert not any(b"203@pbx.test" in request for request in house.pbx.requests)
+            disk.execute("ROLLBACK")
+        answers = [status_of(await phone.answer()) for _ in range(3)]
+        assert answers == [200, 200, 200]
+
+
+async def test_first_bindings_of_one_turn_share_a_commit(house: House) -> None:
+    """Twenty answers of the PBX come together: the last phone waits for one commit, not for twenty."""
+    house.pbx.silent = True
+    async with house.running():
+        await house.lyon.site.bypass(3_600)  # else most of them wait for units
+        phones = [await house.phone() for _ in range(20)]
+        for number, phone in enumerate(phones):
+            phone.register(house.guard, f"3{number:02}")
+        async with asyncio.timeout(10):
+            while len(house.pbx.requests) < 20:
+                await house.pbx.received.get()
+        commits: list[int] = []
+        write = house.lyon.journal._database.write
+
+        async def counted(statements: Sequence[Statement]) -> None:
+            commits.append(len(statements))
+            await write(statements)
+
+        house.lyon.journal._database.write = counted  # type: ignore[method-assign]
+        for request in house.pbx.requests:
+            house.pbx.transport.sendto(house.pbx.answer(request), house.guard)
+        assert {status_of(await phone.answer()) for phone in phones} == {200}
+        assert len(commits) < 10
