@@ -46,22 +46,24 @@ class Guard:
         """Take in what arrived together, each message as by `receive`.
 
         First what leaves at once, whatever the store does: calls, keep-alives, answers to what is no SIP.
-        Then what is about registrations, in order, one list for each message.
+        Then what is about registrations, in order: one list of outputs for each message.
         """
         passing: list[Output] = []
         groups = [self._registrations.expire(now_ms)]
         for data, flow in arrived:
-            groups.append(self._take(data, flow, now_ms, passing))
+            outputs = self._take(data, flow, now_ms, passing)
+            if outputs:
+                groups.append(outputs)
         return passing, groups
 
     def receive(self, data: bytes, flow: Flow, now_ms: int) -> list[Output]:
         """Take one datagram or framed message in; it came from the PBX when `flow` is the PBX's."""
-        outputs = self._registrations.expire(now_ms)
         passing: list[Output] = []
+        outputs = self._registrations.expire(now_ms)
         return outputs + self._take(data, flow, now_ms, passing) + passing
 
     def _take(self, data: bytes, flow: Flow, now_ms: int, passing: list[Output]) -> list[Output]:
-        """What comes of a message, where it is about registrations; all else is added to `passing`."""
+        """What comes of a message where it is about registrations; all else is added to `passing`."""
         if data[:1] <= b"\r":  # no SIP message begins so: CRLF keep-alives (RFC 5626), STUN, nothing at all
             if data == KEEP_ALIVE:
                 passing.append(Send(flow, PONG))

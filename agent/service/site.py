@@ -136,6 +136,7 @@ class Site:
         self.settle(now_ms)
 
     def _receive(self, arrived: Sequence[Arrived], now_ms: int) -> None:
+        """Calls, keep-alives and answers to what is no SIP leave at once; registrations wait for the disk."""
         passing, groups = self.guard.receive_all(arrived, now_ms)
         self._carry_out(passing, now_ms)
         self._carry_out_noted(groups, now_ms)
@@ -221,23 +222,12 @@ class Site:
             elif type(output) is Record:
                 stored = self._store(output, now_ms)
                 if output.durable:
-                    self._carry_out_after(stored, outputs[index + 1 :], now_ms)
+                    self._unrecorded += 1
+                    stored.add_done_callback(partial(self._carry_out_recorded, outputs[index + 1 :]))
                     return
             elif type(output) is Rejected:
                 self.rejections[output.reason] += 1
                 self._chronicle.rejected(output, now_ms)
-
-    def _carry_out_after(self, stored: asyncio.Future[None], rest: Sequence[Output], now_ms: int) -> None:
-        """The rest waits for a durable record; further records go to the disk together with it."""
-        waiting: list[Output] = []
-        for output in rest:
-            if type(output) is Record:
-                future = self._store(output, now_ms)
-                stored = future if output.durable else stored
-            else:
-                waiting.append(output)
-        self._unrecorded += 1
-        stored.add_done_callback(partial(self._carry_out_recorded, waiting))
 
     def _carry_out_recorded(self, outputs: Sequence[Output], stored: asyncio.Future[None]) -> None:
         self._unrecorded -= 1
