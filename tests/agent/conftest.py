@@ -48,9 +48,13 @@ async def started(config: AgentConfig) -> AsyncIterator[Main]:
         if not task.done():
             yield main
     finally:
+        gc.disable()  # until the sockets are collected below, by our own hand
         stop.set()
-        await task
-        collect_sockets()
+        try:
+            await task
+        finally:
+            collect_sockets()
+            gc.enable()
 
 
 def collect_sockets() -> None:
