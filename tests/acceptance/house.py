@@ -18,7 +18,7 @@ import httpx
 from demo.phone import Phone
 from tests.acceptance.peers.baresip import Baresip
 from tests.acceptance.peers.kamailio import Registrar, Secured
-from tests.acceptance.peers.network import Network, written
+from tests.acceptance.peers.network import Network, family_of, written
 from tests.acceptance.peers.processes import Command, own_command
 from tests.acceptance.peers.sipp import Sipp
 from tests.acceptance.peers.waiting import until
@@ -230,8 +230,8 @@ class House:
     ) -> Site:
         """Start a Kamailio, let an agent join for this PBX, and start it in front.
 
-        With `digest=False` the PBX trusts by IP and challenges nobody; with `activated` the agent's socket is
-        opened by somebody else and survives it; `ways` are other transports than UDP over IPv4, `sip` and
+        With `digest=False` the PBX trusts by IP and challenges nobody; with `activated` the sockets are
+        opened by somebody else and survive it; `ways` are other transports than UDP over IPv4, `sip` and
         `entry` more keys of agent.yaml.
         """
         ways = ways or Ways()
@@ -246,7 +246,7 @@ class House:
         config.write_text(json.dumps(agent_configuration(name, guard, host, **made)))
         self.join(name, config)
         words = [own_command("pbx-agent"), "run", "--config", str(config)]
-        sockets = [activated_socket(self.network, guard)] if activated else []
+        sockets = [activated_socket(self.network, doors[way], way) for way in doors] if activated else []
         agent = Command(self.network, f"agent-{name}", words, ready="agent.ready", sockets=sockets)
         site = Site(name, (guard, SIP), registrar, agent, self.network, doors, ways)
         self.sites[name] = site
@@ -374,10 +374,19 @@ def agent_configuration(name: str, guard: str, pbx: str, **entry: Any) -> dict[s
     return {"data": "data", "pbxs": [{**made, **entry}]}
 
 
-def activated_socket(network: Network, host: str) -> socket.socket:
-    """A UDP socket as pbx-agent.socket opens it: for a buffer above the system's limit it needs no root."""
-    made = network.udp(host, SIP)
-    made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+def activated_socket(network: Network, door: tuple[str, int], way: str) -> socket.socket:
+    """A socket as pbx-agent.socket opens it: for a buffer above the system's limit it needs no root."""
+    host, port = door
+    if way.startswith("udp"):
+        made = network.udp(host, port)
+        made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        return made
+    made = network.open_socket(family_of(host), socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if way.endswith("6"):
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    made.bind(door)
+    made.listen(1_024)
     return made
 
 

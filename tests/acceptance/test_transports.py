@@ -148,13 +148,20 @@ def test_sipp_over_tcp(network: Network) -> None:
 
 
 def test_a_restarted_agent_calls_nobody_by_an_old_connection(network: Network) -> None:
-    """Anna's connection ended with the agent: calls for her fail until she has registered by a new one."""
+    """Anna's connection ended with the agent: calls for her fail until she has registered by a new one.
+
+    With an inherited socket a connection that comes meanwhile waits for the next agent.
+    """
     house = House(network, {"PBX-Port13": 2}, {"hq": "gateway"}).build()
-    site = house.site("hq", ways=Ways(("udp", "tcp"), "udp"))
+    site = house.site("hq", ways=Ways(("udp", "tcp"), "udp"), activated=True)
     anna, bert = site.phone("1001", "tcp"), site.phone("1002")
     assert anna.register().text == bert.register().text == "200 OK"
     site.agent.end()
+    early = network.connect(*site.doors["tcp"])
+    early.sendall(b"\r\n\r\n")
     site.agent.start()
+    early.settimeout(5)
+    assert early.recv(10) == b"\r\n"
     (old,) = site.registrar.contacts()["1001"]
     seen = len(anna.events)
     bert.call(anna.aor)
