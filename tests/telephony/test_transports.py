@@ -1,5 +1,7 @@
 """Phones and PBX on different transports: both sides find us, and connections end."""
 
+import pytest
+
 from telephony.address import Flow
 from telephony.settings import Listener
 from tests.telephony.scene import PBX, Scene, answer, only_send, reasons, register, sends, status
@@ -117,3 +119,35 @@ def test_over_tcp_nothing_is_repeated() -> None:
     made = scene(pbx=TCP_PBX)
     only_send(made.receive(register(), CARL), TCP_PBX)
     assert made.at(made.now + 4_000) == []
+
+
+HOUSE = (
+    Listener("udp", "192.0.2.20:5070"),
+    Listener("tcp", "192.0.2.20:5060"),
+    Listener("tls", "192.0.2.20:5061"),
+)
+
+
+@pytest.mark.parametrize("recorded", ["<sip:192.0.2.20;lr>", "<sip:192.0.2.20:5060;lr>"])
+def test_on_the_host_of_the_pbx_its_route_is_not_ours(recorded: str) -> None:
+    """The port is the PBX's for UDP and ours for TCP; without a port it is no address of our TLS listener."""
+    made = Scene(listeners=HOUSE)
+    made.guard.opened(DORA)
+    dora = marks(made, DORA, "192.0.2.20:5061;transport=tls", "192.0.2.20:5070")
+    sent = only_send(made.receive(request("BYE", routes=(*dora, recorded), to_tag="c"), DORA), PBX)
+    assert f"Route: {recorded}".encode() in sent
+
+
+@pytest.mark.parametrize(
+    "outbound",
+    [
+        "<sip:192.0.2.20:5070;lr>",
+        "<sip:192.0.2.20;transport=tcp;lr>",
+        "<sip:192.0.2.20;transport=TLS;lr>",
+        "<sips:192.0.2.20;lr>",
+    ],
+)
+def test_on_the_host_of_the_pbx_a_phone_names_us_as_its_outbound_proxy(outbound: str) -> None:
+    made = Scene(listeners=HOUSE)
+    made.guard.opened(DORA)
+    assert b"\r\nRoute:" not in only_send(made.receive(request(routes=(outbound,)), DORA), PBX)
