@@ -53,7 +53,8 @@ class Hop:
         own, sender = response.via, grammar.read_via(vias[1]) if len(vias) > 1 else None
         if own is None or sender is None or own.sent_by.lower() not in self._own_hosts:
             return None
-        return self._branches.open(own.branch, sender.sent_by, sender.branch, response)
+        flow = self._branches.open(own.branch, sender.sent_by, sender.branch, response)
+        return flow if flow is not None and flow.listener < len(self._vias) else None
 
     def path(self, phone: Flow, towards: Flow) -> bytes:
         """The Path line that brings requests of the PBX to this phone (RFC 3327)."""

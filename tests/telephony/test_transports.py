@@ -151,3 +151,29 @@ def test_on_the_host_of_the_pbx_a_phone_names_us_as_its_outbound_proxy(outbound:
     made = Scene(listeners=HOUSE)
     made.guard.opened(DORA)
     assert b"\r\nRoute:" not in only_send(made.receive(request(routes=(outbound,)), DORA), PBX)
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        Flow(2, "198.51.100.10", 40004, connection=8),
+        Flow(2, "198.51.100.10", 40004),
+        Flow(1, "198.51.100.10", 40004),
+        Flow(0, "198.51.100.10", 40004, connection=8),
+    ],
+)
+def test_a_way_by_a_listener_that_is_gone_or_another_has_failed(flow: Flow) -> None:
+    """Tokens outlive a restart; `listen` may have become shorter, or have another order, meanwhile."""
+    made = Scene(listeners=LISTENERS[:2])
+    path = marks(made, flow, "192.0.2.10:5060")[0]
+    outputs = made.from_pbx(request(routes=(path,)))
+    assert (reasons(outputs), status(only_send(outputs, PBX))) == (["flow_gone"], 430)
+
+
+def test_an_answer_by_a_listener_that_is_gone_goes_nowhere() -> None:
+    before = Scene(listeners=LISTENERS)
+    before.guard.opened(DORA)
+    late = answer(only_send(before.receive(request(), DORA), PBX), 200)
+    assert reasons(Scene(listeners=LISTENERS[:2]).from_pbx(late)) == ["forged_via"]
+    late = answer(only_send(before.receive(register(), DORA), PBX), 200)
+    assert reasons(Scene(listeners=LISTENERS[:2]).from_pbx(late)) == ["forged_via"]
