@@ -133,7 +133,11 @@ class _Socket:
         if peer is None:
             if len(self._peers) >= FLOW_LIMIT:
                 self._peers.clear()
-            peer = self._peers[flow] = self.datagrams.peer(flow.host, flow.port)
+            try:
+                peer = self._peers[flow] = self.datagrams.peer(flow.host, flow.port)
+            except OSError:  # of another family, or of an interface that is gone: the way is an old one
+                self.lost += 1
+                return
         self.waiting.append((data, peer))
 
     def flush(self) -> None:
