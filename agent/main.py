@@ -107,7 +107,7 @@ async def _drain(pbx: OpenPbx, edge: SipEdge) -> None:
     """
     await _soon(lambda: pbx.site.idle)
     edge.pause()
-    await _soon(lambda: not pbx.site.writing)
+    await _soon(lambda: not (pbx.site.writing or pbx.site.intake.behind))
 
 
 async def _soon(condition: Callable[[], bool]) -> None:

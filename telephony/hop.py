@@ -17,7 +17,8 @@ from telephony.verdict import Refused
 _NEEDED: Final = (sip.FROM, sip.TO, sip.CALL_ID, sip.CSEQ)
 DEFAULT_MAX_FORWARDS: Final = 70
 DEFAULT_PORTS: Final = {"udp": b":5060", "tcp": b":5060", "tls": b":5061", "ws": b":80", "wss": b":443"}
-_SIP_URI: Final = re.compile(rb"[Ss][Ii][Pp][Ss]?:(?:([^@]*)@)?([^;?]*).*+", re.DOTALL)
+_SIP_URI: Final = re.compile(rb"[Ss][Ii][Pp]([Ss]?):(?:([^@]*)@)?([^;?]*)(.*+)", re.DOTALL)
+_TRANSPORT: Final = re.compile(rb";transport=([a-z]+)", re.IGNORECASE)
 
 
 class Hop:
@@ -33,6 +34,11 @@ class Hop:
         ]
         self._uris = [_uri_parts(listener) for listener in settings.listeners]
         self._own_hosts = {name for listener in settings.listeners for name in _spellings(listener)}
+        self._addresses = {listener.advertise.encode().lower() for listener in settings.listeners}
+        pbx = settings.pbx
+        host = f"[{pbx.host}]" if ":" in pbx.host else pbx.host
+        self._pbx_address = f"{host}:{pbx.port}".encode().lower()
+        self._pbx_transport = settings.listeners[pbx.listener].transport
         self._retry_s = settings.overload_retry_s
         self._reliable = [listener.reliable for listener in settings.listeners]
 
@@ -47,7 +53,8 @@ class Hop:
         own, sender = response.via, grammar.read_via(vias[1]) if len(vias) > 1 else None
         if own is None or sender is None or own.sent_by.lower() not in self._own_hosts:
             return None
-        return self._branches.open(own.branch, sender.sent_by, sender.branch, response)
+        flow = self._branches.open(own.branch, sender.sent_by, sender.branch, response)
+        return flow if flow is not None and flow.listener < len(self._vias) else None
 
     def path(self, phone: Flow, towards: Flow) -> bytes:
         """The Path line that brings requests of the PBX to this phone (RFC 3327)."""
@@ -80,11 +87,23 @@ class Hop:
         return users
 
     def own_user(self, uri: bytes) -> bytes | None:
-        """The user part of a URI that names us; None when it names another host."""
+        """The user part of a URI that names us; None when it names another host.
+
+        On a host that we share with the PBX a URI without a port, or with a port that each has for another
+        transport, is the PBX's unless it names our transport.
+        """
         match = _SIP_URI.fullmatch(uri)
-        if match is None or match[2].lower() not in self._own_hosts:
+        if match is None:
             return None
-        return match[1] or b""
+        host, named = match[3].lower(), _TRANSPORT.search(match[4])
+        transport = named[1].decode().lower() if named else ""
+        if host not in self._addresses:
+            host += _implied_port(transport, secure=bool(match[1]))
+            if host not in self._addresses:
+                return None
+        if host == self._pbx_address and transport in ("", self._pbx_transport):
+            return None
+        return match[2] or b""
 
     def forward(
         self, request: Message, source: Flow, target: Flow, mark: bytes, before: bytes, branch: bytes
@@ -176,6 +195,13 @@ def _uri_parts(listener: Listener) -> tuple[bytes, bytes]:
         listener.transport, f";transport={listener.transport}"
     )
     return b"<sip:", f"@{listener.advertise}{transport};lr>".encode()
+
+
+def _implied_port(transport: str, *, secure: bool) -> bytes:
+    """What a URI without a port means by it (RFC 3261 19.1.2, RFC 7118 5.2)."""
+    if secure:
+        transport = "wss" if transport.startswith("ws") else "tls"
+    return DEFAULT_PORTS.get(transport, b":5060")
 
 
 def _spellings(listener: Listener) -> set[bytes]:

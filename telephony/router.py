@@ -113,8 +113,19 @@ class Router:
         return Send(target, hop.build(request, edits, target))
 
     def _gone(self, target: Flow) -> bool:
-        """Whether the connection to a phone has ended: nobody else may get what was meant for it."""
-        return target.connection != 0 and target not in self.connections
+        """Whether the way to a phone has ended: nobody else may get what was meant for it.
+
+        A connection is closed, or the listener is none of the configured ones any more, or of another kind:
+        tokens outlive a restart with another list.
+        """
+        if target == self._settings.pbx:
+            return False
+        listeners = self._settings.listeners
+        if target.listener >= len(listeners):
+            return True
+        if listeners[target.listener].reliable:
+            return target not in self.connections
+        return target.connection != 0
 
     def _may_call(self, request: Message) -> Refused | None:
         """Ask about a call that begins here; emergency calls and everything in a dialog pass."""

@@ -252,8 +252,8 @@ class Site:
 
     def _time_passed(self) -> None:
         now_ms = self._clock.monotonic_ms()
+        self._look_again(now_ms, SHORTEST_TIMER_MS)  # whatever happens here: no surprise is the last timer
         if self._journal.full:  # nothing may be decided that cannot be stored
-            self._look_again(now_ms, SHORTEST_TIMER_MS)
             return
         self._carry_out_noted([self.guard.handle_timers(now_ms)], now_ms)
         self._end_doubt(now_ms)

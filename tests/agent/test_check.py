@@ -140,6 +140,14 @@ NUMBER = r"~?-?[\d.]*"
 DATUM = re.compile(rf"[^ '=]+=-?\d+(s|c|)(;@?{NUMBER}:?{NUMBER}){{0,2}}(;\d*){{0,2}}")
 
 
+def test_a_pbx_may_have_an_underscore_in_its_name() -> None:
+    report = judge({"pbxs": [pbx("old_site", free=0, surplus=2)]}, WARNING, CRITICAL)
+    assert {problem.text for problem in report.problems} == {
+        "0 of 50 units of seat free (right is 1:)",
+        "2 registrations without a unit of seat (right is 0)",
+    }
+
+
 @pytest.mark.parametrize(("state", "status", "warning", "critical"), CASES)
 def test_judgement(state: State, status: dict[str, Any], warning: list[str], critical: list[str]) -> None:
     said = judge({"pbxs": [status]}, thresholds(warning, WARNING), thresholds(critical, CRITICAL))

@@ -8,13 +8,17 @@ from contextlib import closing
 
 import pytest
 
+from agent import main
 from agent.edges.sip import sieve, udp
 from agent.endpoint import Endpoint
 from agent.store import journal
 from runtime.store import Statement
+from telephony.address import Flow
+from telephony.meter import USUAL
 from tests.agent.conftest import House
-from tests.agent.scripted_pbx import Address, status_of
+from tests.agent.scripted_pbx import Address, free_port, status_of
 
+READ_LAST = USUAL + 40  # more than goes on at once, and no more than the PBX's buffer holds
 FLOODER, PHONE = "127.66.0.1", "127.66.0.2"
 
 
@@ -74,6 +78,14 @@ async def test_an_inherited_filter_is_taken_off(house: House, monkeypatch: pytes
         phone = await house.phone(PHONE)
         assert await phone.registered(house.guard, "202") == 200
     assert made
+
+
+def test_phones_that_are_off_do_not_fill_the_socket() -> None:
+    """A datagram to a neighbour without ARP answer counts for 3 s; 167 of them filled a usual buffer."""
+    usual = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with usual, udp._bound(Endpoint.parse(f"udp:127.0.0.1:{free_port()}")) as ours:
+        sizes = [sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) for sock in (usual, ours)]
+    assert sizes[1] >= 2 * sizes[0]
 
 
 async def test_trusted_sources_and_the_pbx_have_no_limit(house: House) -> None:
@@ -164,3 +176,33 @@ async def test_first_bindings_of_one_turn_share_a_commit(house: House) -> None:
             house.pbx.transport.sendto(house.pbx.answer(request), house.guard)
         assert {status_of(await phone.answer()) for phone in phones} == {200}
         assert len(commits) < 10
+
+
+async def test_a_stop_answers_what_it_has_read_of_a_burst(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy site never gets idle: what it read last still waits its turn when it reads no more."""
+    house.pbx.silent = True
+    monkeypatch.setattr(main, "DRAIN_LOOKS", 100)
+    flow = Flow(0, "127.0.0.9", 40_000)
+    message = (
+        "OPTIONS sip:{0}@pbx.test SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.9;branch=z9hG4bK{0}\r\n"
+        "Max-Forwards: 70\r\nFrom: <sip:x@pbx.test>;tag=1\r\nTo: <sip:x@pbx.test>\r\n"
+        "Call-ID: {0}\r\nCSeq: 1 OPTIONS\r\n\r\n"
+    )
+    async with house.running() as running:
+        edge = running.edges["lyon"]
+        pause = edge.pause
+
+        def read_last() -> None:
+            burst = [(message.format(number).encode(), flow) for number in range(READ_LAST)]
+            house.lyon.site.intake.turn(burst, running.clock.monotonic_ms())
+            pause()
+
+        monkeypatch.setattr(edge, "pause", read_last)
+        phone = await house.phone()
+        phone.register(house.guard, "202")
+        await house.pbx.received.get()
+    async with asyncio.timeout(5):
+        while len([heard for heard in house.pbx.requests if heard.startswith(b"OPTIONS")]) < READ_LAST:
+            await house.pbx.received.get()

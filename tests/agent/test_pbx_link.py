@@ -114,6 +114,18 @@ async def test_doctor_asks_the_pbx_over_tcp(house: House, pbx: StreamPbx) -> Non
     assert b"\r\nVia: SIP/2.0/TCP 127.0.0.1:" in house.pbx.requests[-1]
 
 
+async def test_phones_take_no_connection_from_the_pbx(house: House, pbx: StreamPbx) -> None:
+    house.sip["connections"] = {"total": 2, "per_source": 2}
+    async with house.running():
+        many = [await StreamPhone.open(door(house), host="127.0.0.9") for _ in range(3)]
+        assert await many[2].ended() == b""
+        lines = [await StreamPhone.open(door(house)) for _ in range(3)]
+        lines[2].send(invitation(b"<sip:x@127.0.0.1:5060>", lines[2].address))
+        assert status_of(await lines[2].message()) == 404, "it is heard; nobody is meant"
+        for each in many + lines:
+            await each.close()
+
+
 async def test_what_nobody_can_take_is_lost_and_counted(house: House, pbx: StreamPbx) -> None:
     await pbx.close()
     async with house.running() as main:

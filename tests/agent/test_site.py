@@ -1,11 +1,13 @@
 """Phones register through the agent: real UDP, a scripted PBX, a scripted master over real HTTPS."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
 import msgspec
 
 from licensing import wire
+from telephony.address import Flow
 from tests.agent.conftest import House
 from tests.agent.scripted_pbx import header, status_of
 
@@ -195,3 +197,23 @@ async def test_recovering_master_is_a_reason_of_its_own(house: House) -> None:
     async with house.running():
         assert await house.register("202") in (403, 503)
         assert house.status()["state"] == "recovering"
+
+
+async def test_a_surprise_in_a_timer_is_not_the_last_timer(house: House) -> None:
+    house.pbx.silent = True
+    async with house.running() as main:
+        sent: list[bytes] = []
+
+        def send(flow: Flow, data: bytes) -> None:
+            sent.append(data)
+            if len(sent) == 2:
+                raise OSError("a surprise")
+            main.edges["lyon"].send(flow, data)
+
+        house.lyon.site.serve(send, house.lyon.conversation.speak)
+        phone = await house.phone()
+        phone.register(house.guard, "202")
+        async with asyncio.timeout(5):
+            for _ in range(2):
+                await house.pbx.received.get()
+        assert len(sent) >= 3

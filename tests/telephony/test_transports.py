@@ -1,5 +1,7 @@
 """Phones and PBX on different transports: both sides find us, and connections end."""
 
+import pytest
+
 from telephony.address import Flow
 from telephony.settings import Listener
 from tests.telephony.scene import PBX, Scene, answer, only_send, reasons, register, sends, status
@@ -117,3 +119,61 @@ def test_over_tcp_nothing_is_repeated() -> None:
     made = scene(pbx=TCP_PBX)
     only_send(made.receive(register(), CARL), TCP_PBX)
     assert made.at(made.now + 4_000) == []
+
+
+HOUSE = (
+    Listener("udp", "192.0.2.20:5070"),
+    Listener("tcp", "192.0.2.20:5060"),
+    Listener("tls", "192.0.2.20:5061"),
+)
+
+
+@pytest.mark.parametrize("recorded", ["<sip:192.0.2.20;lr>", "<sip:192.0.2.20:5060;lr>"])
+def test_on_the_host_of_the_pbx_its_route_is_not_ours(recorded: str) -> None:
+    """The port is the PBX's for UDP and ours for TCP; without a port it is no address of our TLS listener."""
+    made = Scene(listeners=HOUSE)
+    made.guard.opened(DORA)
+    dora = marks(made, DORA, "192.0.2.20:5061;transport=tls", "192.0.2.20:5070")
+    sent = only_send(made.receive(request("BYE", routes=(*dora, recorded), to_tag="c"), DORA), PBX)
+    assert f"Route: {recorded}".encode() in sent
+
+
+@pytest.mark.parametrize(
+    "outbound",
+    [
+        "<sip:192.0.2.20:5070;lr>",
+        "<sip:192.0.2.20;transport=tcp;lr>",
+        "<sip:192.0.2.20;transport=TLS;lr>",
+        "<sips:192.0.2.20;lr>",
+    ],
+)
+def test_on_the_host_of_the_pbx_a_phone_names_us_as_its_outbound_proxy(outbound: str) -> None:
+    made = Scene(listeners=HOUSE)
+    made.guard.opened(DORA)
+    assert b"\r\nRoute:" not in only_send(made.receive(request(routes=(outbound,)), DORA), PBX)
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        Flow(2, "198.51.100.10", 40004, connection=8),
+        Flow(2, "198.51.100.10", 40004),
+        Flow(1, "198.51.100.10", 40004),
+        Flow(0, "198.51.100.10", 40004, connection=8),
+    ],
+)
+def test_a_way_by_a_listener_that_is_gone_or_another_has_failed(flow: Flow) -> None:
+    """Tokens outlive a restart; `listen` may have become shorter, or have another order, meanwhile."""
+    made = Scene(listeners=LISTENERS[:2])
+    path = marks(made, flow, "192.0.2.10:5060")[0]
+    outputs = made.from_pbx(request(routes=(path,)))
+    assert (reasons(outputs), status(only_send(outputs, PBX))) == (["flow_gone"], 430)
+
+
+def test_an_answer_by_a_listener_that_is_gone_goes_nowhere() -> None:
+    before = Scene(listeners=LISTENERS)
+    before.guard.opened(DORA)
+    late = answer(only_send(before.receive(request(), DORA), PBX), 200)
+    assert reasons(Scene(listeners=LISTENERS[:2]).from_pbx(late)) == ["forged_via"]
+    late = answer(only_send(before.receive(register(), DORA), PBX), 200)
+    assert reasons(Scene(listeners=LISTENERS[:2]).from_pbx(late)) == ["forged_via"]

@@ -73,6 +73,7 @@ class Measure:
     unit: str = ""
     metric: str = ""
     whole: int = 0
+    class_: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,20 +145,19 @@ def _measures(pbx: dict[str, Any]) -> Iterator[Measure]:
     for class_, counts in pbx["classes"].items():
         granted = counts["granted"]
         free = counts["spare"] + counts["lingering"]  # a unit that lingers goes to whoever asks for it
-        yield Measure(f"{name}_{class_}_free", free, "", "free", granted)
+        yield Measure(f"{name}_{class_}_free", free, "", "free", granted, class_)
         yield Measure(f"{name}_{class_}_used", counts["used"], "", "", granted)
         yield Measure(f"{name}_{class_}_waiting", counts["waiting"])
-        yield Measure(f"{name}_{class_}_surplus", counts["surplus"], "", "surplus")
+        yield Measure(f"{name}_{class_}_surplus", counts["surplus"], "", "surplus", class_=class_)
         yield Measure(f"{name}_{class_}_refused", counts["refused"], "c")
 
 
 def _spoken(measure: Measure) -> str:
     if measure.metric == "away":
         return f"no answer of the master for {measure.value} s"
-    class_ = measure.label.rsplit("_", 1)[0].split("_", 1)[1]
     if measure.metric == "free":
-        return f"{measure.value} of {measure.whole} units of {class_} free"
-    return f"{measure.value} registrations without a unit of {class_}"
+        return f"{measure.value} of {measure.whole} units of {measure.class_} free"
+    return f"{measure.value} registrations without a unit of {measure.class_}"
 
 
 def _performance(measure: Measure, warning: Thresholds, critical: Thresholds) -> str:

@@ -100,9 +100,10 @@ class StreamEdge:
         """Give a new connection its number, where there is room for one more."""
         source = source_of(peer.host)
         flow = peer._replace(connection=self._number)
-        if len(self._connections) >= self.limits.total:
+        pbx = self.site.guard.is_pbx(flow)  # without its connections nobody would be called
+        if len(self._connections) >= self.limits.total and not pbx:
             return f"there are {self.limits.total} connections already"
-        if self._sources[source] >= self.limits.per_source and not self.site.guard.is_pbx(flow):
+        if self._sources[source] >= self.limits.per_source and not pbx:
             return f"there are {self._sources[source]} connections from {source} already"
         if not self._meter.admit(peer.host, self.clock.monotonic_ms()):
             return f"more than {self.limits.new_per_s} new connections a second from {source}"

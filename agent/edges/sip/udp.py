@@ -19,6 +19,7 @@ from telephony.address import Flow
 from telephony.emergency import emergency_openings
 
 RECEIVE_BUFFER = 4 * 1024 * 1024  # what the kernel may grant of it holds a burst during an fsync
+SEND_BUFFER = 4 * 1024 * 1024  # a datagram to a neighbour that is off stays in it for 3 s
 QUEUE_LIMIT = 10_000  # datagrams that wait for a full socket; beyond it they are lost, as UDP may
 FLOW_LIMIT = 20_000
 ICMP_ANSWERS = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
@@ -133,7 +134,11 @@ class _Socket:
         if peer is None:
             if len(self._peers) >= FLOW_LIMIT:
                 self._peers.clear()
-            peer = self._peers[flow] = self.datagrams.peer(flow.host, flow.port)
+            try:
+                peer = self._peers[flow] = self.datagrams.peer(flow.host, flow.port)
+            except OSError:  # of another family, or of an interface that is gone: the way is an old one
+                self.lost += 1
+                return
         self.waiting.append((data, peer))
 
     def flush(self) -> None:
@@ -175,6 +180,7 @@ def _bound(endpoint: Endpoint) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
