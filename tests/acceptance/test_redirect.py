@@ -121,7 +121,8 @@ family = socket.AF_INET6 if ":" in {source!r} else socket.AF_INET
 for port in range(1, 65536):
     with socket.socket(family, socket.SOCK_DGRAM) as sender:
         sender.bind(({source!r}, port))
-        sender.sendto({data!r}, ({host!r}, {port}))
+        for target in {ports}:
+            sender.sendto({data!r}, ({host!r}, target))
 """
 
 
@@ -130,7 +131,7 @@ def test_no_flood_ends_what_a_redirected_phone_sees(scene: Scene) -> None:
     scene.command("redirect", "on")
     source = "fd77:1::2" if ":" in scene.pbx_host else "10.77.1.2"
     scene.phones.ip("-6" if ":" in source else "-4", f"address add {source} dev eth0 nodad")
-    script = FLOOD.format(source=source, data=REGISTER, host=scene.pbx_host, port=AGENT)
+    script = FLOOD.format(source=source, data=REGISTER, host=scene.pbx_host, ports=(PBX, AGENT))
     scene.phones.run([sys.executable, "-c", script], within_s=60)
     emptied(scene.agent)
     pbx = (scene.pbx_host, PBX)
