@@ -1,6 +1,6 @@
 """The tables of `redirect` and `aside` as agent.yaml decides them, and what the commands say when it fails.
 
-What the kernel does with them is in tests/acceptance/test_tables.py.
+What the kernel does with them is in tests/acceptance/test_redirect.py and test_aside.py.
 """
 
 import json

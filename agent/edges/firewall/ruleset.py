@@ -20,7 +20,7 @@ IpNetwork = IPv4Network | IPv6Network
 REDIRECT = "pbx_agent_redirect_"
 ASIDE = "pbx_agent_aside_"
 
-PHONES = 65_535  # remembered at most; one too many is answered from the agent's own port
+PHONES = 65_535  # remembered at most, of those that use the agent's own port besides
 CALL = "3m"  # an INVITE that rings longer is given up by its caller
 REGISTERED = "1d"  # longer than any registration lasts
 # Ports that aside may send from: never the agent's own, at which the PBX still reaches the agent.
@@ -104,16 +104,23 @@ def networks(texts: Iterable[str]) -> list[IpNetwork]:
 
 
 def _datagrams(passage: Passage, family: str, who: list[str]) -> Iterator[str]:
+    """Whoever sends to the PBX's port knows that address alone: by no memory, so that no flood ends it."""
     pbx, port, agent_port = passage.of.host, passage.of.port, passage.to.port
-    phone, phone_sent_to = f"{family} saddr . udp sport", f"{family} daddr . udp dport"
+    phone, to_phone = f"{family} saddr . udp sport", f"{family} daddr . udp dport"
+    at_agent, from_agent = (
+        f"{family} {end} {pbx} udp {which} {agent_port}"
+        for end, which in (("daddr", "dport"), ("saddr", "sport"))
+    )
     yield from _chain(
         "heard",
         "type filter hook prerouting priority raw",
         [
             *who,
             f'{family} daddr {pbx} udp dport {port} jump phone comment "{passage}"',
-            f"{family} daddr {pbx} udp dport {agent_port} {REQUEST} update @knowing {{ {phone} }}"
-            f' comment "what a phone asks {passage.to} is answered from there"',
+            f"{at_agent} {REQUEST} update @asking {{ {phone} }}"
+            f' comment "what is asked at {passage.to} is answered from there"',
+            f"{at_agent} {REGISTER} update @own {{ {phone} }}"
+            f' comment "a phone that registers at {passage.to} is called from there"',
         ],
     )
     yield from _chain(
@@ -122,33 +129,32 @@ def _datagrams(passage: Passage, family: str, who: list[str]) -> Iterator[str]:
         [
             f'{ANSWER} {phone} @direct accept comment "an answer to what the PBX itself asked this phone"',
             f'{REGISTER} delete @direct {{ {phone} }} comment "from its REGISTER on the agent asks it"',
-            f"{REQUEST} delete @knowing {{ {phone} }}",
-            f'update @moved {{ {phone} }} comment "what it gets comes from {passage.of}"',
+            f"{REGISTER} delete @own {{ {phone} }}",
+            f"{REQUEST} delete @asking {{ {phone} }}",
             f"udp checksum 0 udp dport set {agent_port} udp checksum set 0 notrack accept"
             ' comment "without a checksum it stays so"',
             f'udp dport set {agent_port} notrack accept comment "to {passage.to}"',
         ],
     )
+    shown = f'udp sport set {port} notrack accept comment "from {passage.of}"'
     yield from _chain(
         "sent",
         "type filter hook output priority raw",
         [
             'oifname "lo" accept',
-            f"{family} saddr {pbx} udp sport {port} {REQUEST} update @direct {{ {phone_sent_to} }}"
+            f"{family} saddr {pbx} udp sport {port} {REQUEST} update @direct {{ {to_phone} }}"
             ' comment "the PBX itself asks a phone that is not yet the agent\'s"',
-            f"{family} saddr {pbx} udp sport {agent_port} {ANSWER} {phone_sent_to} @knowing accept",
-            f"{family} saddr {pbx} udp sport {agent_port} {phone_sent_to} @moved udp sport set {port} notrack"
-            f' comment "from {passage.of}"',
+            f"{from_agent} {ANSWER} {to_phone} @asking accept",
+            f"{from_agent} {ANSWER} {shown}",
+            f"{from_agent} {to_phone} @own accept",
+            f"{from_agent} {shown}",
         ],
     )
 
 
 def _memories(family: str) -> Iterator[str]:
-    """Phones that the PBX asks without the agent; that came by its port; that used the agent's port last.
-
-    The third kind has learnt the agent's port from a Record-Route, for what belongs to a call.
-    """
-    for name, timeout in (("direct", CALL), ("moved", REGISTERED), ("knowing", CALL)):
+    """Phones that the PBX asks itself; that asked the agent's own port last; that register there."""
+    for name, timeout in (("direct", CALL), ("asking", CALL), ("own", REGISTERED)):
         yield f"set {name} {{"
         yield f"\ttype {_type(family)} . inet_service"
         yield f"\tsize {PHONES}"

@@ -1,11 +1,11 @@
-"""What the kernel does with our tables, packet by packet: plain sockets stand for phone, agent and PBX.
+"""What the redirect does with single packets: plain sockets stand for phone, agent and PBX.
 
 The phone is on another host, where packets come in from outside. test_deployment.py has the real programs.
 """
 
 import json
 import socket
-import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,29 +16,30 @@ from agent.edges.firewall.passage import Passage
 from agent.endpoint import Address
 from tests.acceptance.peers.host import Host
 from tests.acceptance.peers.network import Network, program
+from tests.acceptance.peers.packets import (
+    AGENT,
+    BYE,
+    INVITE,
+    OK,
+    PBX,
+    PHONE,
+    REGISTER,
+    SO_NO_CHECK,
+    TRACKING,
+    Where,
+    command,
+    emptied,
+    listening,
+    nft,
+    opened,
+    received,
+    write_config,
+)
 from tests.acceptance.peers.processes import own_command
 from tests.acceptance.peers.systemd import Systemd, SystemdRefusedError
 from tests.acceptance.peers.waiting import until
 
 pytestmark = pytest.mark.real("nft")
-
-PBX, AGENT, PHONE = 5060, 5070, 5062
-REGISTER, INVITE, BYE = (method + b" sip:you SIP/2.0" for method in (b"REGISTER", b"INVITE", b"BYE"))
-OK = b"SIP/2.0 200 OK"
-SO_NO_CHECK = 11
-# A firewall that tracks connections, as most hosts have one.
-TRACKING = """table inet filter {
-  chain input {
-    type filter hook input priority filter; policy accept;
-    ct state established,related accept
-  }
-}
-table ip other {
-  chain prerouting { type nat hook prerouting priority dstnat; }
-}
-"""
-
-Where = tuple[str, int]
 
 
 class Scene:
@@ -70,60 +71,14 @@ class Scene:
         assert heard == answer
         return seen
 
-    def call(self, caller: socket.socket) -> Where:
+    def call(self, caller: socket.socket, data: bytes = INVITE) -> Where:
         """`caller` asks the phone, which answers to where that came from; where it came from."""
-        caller.sendto(INVITE, (self.phone_host, PHONE))
+        caller.sendto(data, (self.phone_host, PHONE))
         heard, seen = received(self.phone)
-        assert heard == INVITE
+        assert heard == data
         self.phone.sendto(OK, seen)
         assert received(caller) == (OK, (self.phone_host, PHONE))
         return seen
-
-
-def opened(ground: Network, host: str, port: int) -> socket.socket:
-    """A UDP socket that waits two seconds."""
-    made = ground.udp(host, port)
-    made.settimeout(2.0)
-    return made
-
-
-def listening(ground: Network, host: str, port: int) -> socket.socket:
-    """A TCP socket that accepts connections."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = ground.open_socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind((host, port))
-    made.listen()
-    made.settimeout(2.0)
-    return made
-
-
-def write_config(network: Network, listen: list[str], pbx: Address, **more: str) -> None:
-    """Write agent.yaml: where the agent of this network's PBX listens, and where the PBX is."""
-    sip = {"listen": listen, "pbx": f"udp:{pbx}", **more}
-    pbxs = [{"name": "hq", "software": 13, "sip": sip}]
-    (network.folder / "agent.yaml").write_text(json.dumps({"data": "data", "pbxs": pbxs}))
-
-
-def command(ground: Network, folder: Path, *words: str) -> str:
-    """Run `pbx-agent WORDS` there, with the agent.yaml of this folder."""
-    return ground.run([own_command("pbx-agent"), *words, "--config", str(folder / "agent.yaml")])
-
-
-def nft(ground: Network, text: str) -> None:
-    """Load a ruleset there."""
-    path = ground.folder / "rules.nft"
-    path.write_text(text)
-    ground.run([program("nft"), "-f", str(path)])
-
-
-def received(sock: socket.socket) -> tuple[bytes, Where]:
-    """The next datagram and its sender."""
-    data, address = sock.recvfrom(65_535)
-    return data, (address[0], address[1])
-
-
-FAMILIES = pytest.mark.parametrize("v6", [False, True], ids=["IPv4", "IPv6"])
 
 
 @pytest.fixture(params=[False, True], ids=["IPv4", "IPv6"])
@@ -148,8 +103,9 @@ def test_what_a_phone_asks_at_the_agents_own_port_is_answered_from_there(scene: 
     """Requests in a dialog go there by Record-Route; calls to a phone come from the port it registered at."""
     scene.command("redirect", "on")
     pbx, agent = (scene.pbx_host, PBX), (scene.pbx_host, AGENT)
-    assert scene.ask(BYE, AGENT, scene.agent) == agent
-    assert scene.call(scene.agent) == agent, "it never came by the redirect"
+    assert scene.ask(REGISTER, AGENT, scene.agent) == agent
+    for knock in (INVITE, b"\r\n\r\n", b"\r\n"):
+        assert scene.call(scene.agent, knock) == agent, "it registered there"
     assert scene.ask(REGISTER, PBX, scene.agent) == pbx
     for _ in range(2):
         assert scene.ask(BYE, AGENT, scene.agent) == agent
@@ -157,6 +113,32 @@ def test_what_a_phone_asks_at_the_agents_own_port_is_answered_from_there(scene: 
         for keep_alive in (b"\r\n\r\n", b"\r\n", b""):
             scene.ask(keep_alive, PBX, scene.agent)
         assert scene.ask(INVITE, PBX, scene.agent) == pbx
+
+
+FLOOD = """
+import socket
+family = socket.AF_INET6 if ":" in {source!r} else socket.AF_INET
+for port in range(1, 65536):
+    with socket.socket(family, socket.SOCK_DGRAM) as sender:
+        sender.bind(({source!r}, port))
+        for target in {ports}:
+            sender.sendto({data!r}, ({host!r}, target))
+"""
+
+
+def test_no_flood_ends_what_a_redirected_phone_sees(scene: Scene) -> None:
+    """One source that uses all its ports fills every memory that phones can fill."""
+    scene.command("redirect", "on")
+    source = "fd77:1::2" if ":" in scene.pbx_host else "10.77.1.2"
+    scene.phones.ip("-6" if ":" in source else "-4", f"address add {source} dev eth0 nodad")
+    script = FLOOD.format(source=source, data=REGISTER, host=scene.pbx_host, ports=(PBX, AGENT))
+    scene.phones.run([sys.executable, "-c", script], within_s=60)
+    emptied(scene.agent)
+    pbx = (scene.pbx_host, PBX)
+    for _ in range(2):
+        assert scene.ask(REGISTER, PBX, scene.agent) == pbx
+        assert scene.call(scene.agent) == pbx
+        assert scene.ask(BYE, AGENT, scene.agent) == pbx, "the memory is full: that is all it costs"
 
 
 def test_a_phone_that_the_pbx_asked_before_comes_to_the_agent_all_the_same(scene: Scene) -> None:
@@ -225,108 +207,6 @@ def test_a_stream_is_opened_anew_at_the_agent_and_back(scene: Scene) -> None:
         open_connections.append(accepted)
     for accepted in open_connections:
         accepted.close()
-
-
-class Edge:
-    """An agent on a host of its own, between a phone and a PBX."""
-
-    def __init__(self, network: Network, v6: bool = False) -> None:
-        self.network = network
-        self.phones = network.start(Host(network, "phones", 1))
-        self.host = network.start(Host(network, "edge", 2))
-        if v6:
-            network.ip("-6", "address add fd77::2/64 dev pbx0 nodad")
-            network.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"])
-        hosts = (
-            ("fd77::2", "fd77:2::254", "fd77:1::254")
-            if v6
-            else (network.address(), "10.77.2.254", "10.77.1.254")
-        )
-        self.pbx_host, self.agent_host, phone_host = hosts
-        self.pbx = opened(network, self.pbx_host, PBX)
-        self.agent = opened(self.host, self.agent_host, PBX)
-        self.phone = opened(self.phones, phone_host, PHONE)
-        write_config(network, [f"udp:{Address(self.agent_host, PBX)}"], Address(self.pbx_host, PBX))
-
-    def command(self, *words: str) -> str:
-        """Run `pbx-agent WORDS` on the agent's host."""
-        return command(self.host, self.network.folder, *words)
-
-    def ask(self, answerer: socket.socket) -> Where:
-        """The phone asks the agent's address, `answerer` answers; who the answerer thinks it is."""
-        self.phone.sendto(REGISTER, (self.agent_host, PBX))
-        heard, source = received(answerer)
-        answerer.sendto(OK, source)
-        assert (heard, received(self.phone)) == (REGISTER, (OK, (self.agent_host, PBX)))
-        return source
-
-    def forwards(self) -> bool:
-        """Whether the agent's host forwards IPv4."""
-        return self.host.run(["cat", "/proc/sys/net/ipv4/ip_forward"]).strip() == "1"
-
-
-@FAMILIES
-def test_aside_takes_a_phone_along_that_never_falls_silent(network: Network, v6: bool) -> None:
-    """Connections that the kernel remembers are forgotten, whoever began them; the PBX sees one host."""
-    edge = Edge(network, v6)
-    nft(edge.host, TRACKING)
-    if v6:
-        with pytest.raises(subprocess.CalledProcessError) as refused:
-            edge.command("aside", "on")
-        assert (refused.value.returncode, "forwarding=1" in refused.value.stderr) == (2, True)
-        edge.host.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"])
-    phone = edge.phone.getsockname()[:2]
-    edge.agent.sendto(INVITE, phone)  # the agent began it; the second time the phone did
-    assert received(edge.phone) == (INVITE, (edge.agent_host, PBX))
-    for _ in range(2):
-        edge.command("aside", "on")
-        host, port = edge.ask(edge.pbx)
-        assert (host, port >= 32_768) == (edge.agent_host, True)
-        edge.command("aside", "off")
-        assert edge.ask(edge.agent) == phone
-
-
-def test_the_pbx_reaches_the_agent_also_when_it_is_set_aside(network: Network) -> None:
-    """Calls to phones that registered before come by their Path."""
-    edge = Edge(network)
-    edge.command("aside", "on")
-    edge.ask(edge.pbx)
-    edge.pbx.sendto(INVITE, (edge.agent_host, PBX))
-    assert received(edge.agent) == (INVITE, (edge.pbx_host, PBX))
-
-
-def test_an_agent_that_listens_everywhere_is_set_aside_at_each_address(network: Network) -> None:
-    edge = Edge(network)
-    write_config(
-        network, ["udp:0.0.0.0:5060"], Address(edge.pbx_host, PBX), advertise=f"{edge.agent_host}:5060"
-    )
-    edge.command("aside", "on")
-    edge.ask(edge.pbx)
-
-
-@pytest.mark.parametrize("before", [False, True])
-def test_a_host_that_forwarded_nothing_forwards_to_the_pbx_alone(network: Network, before: bool) -> None:
-    edge = Edge(network)
-    behind = network.start(Host(edge.host, "behind", 3))  # a network that only the agent's host leads to
-    network.ip("route", "add 10.77.3.0/24 via 10.77.2.254")
-    stranger = opened(behind, "10.77.3.254", PHONE)
-    edge.host.run(["sh", "-c", f"echo {int(before)} > /proc/sys/net/ipv4/ip_forward"])
-
-    def passes() -> bool:
-        edge.pbx.sendto(INVITE, ("10.77.3.254", PHONE))
-        stranger.settimeout(0.3)
-        try:
-            return received(stranger)[0] == INVITE
-        except TimeoutError:
-            return False
-
-    assert (edge.forwards(), passes()) == (before, before)
-    edge.command("aside", "on")
-    edge.ask(edge.pbx)
-    assert (edge.forwards(), passes()) == (True, before)
-    edge.command("aside", "on")
-    edge.command("aside", "off")
-    assert (edge.forwards(), passes()) == (before, before)
 
 
 NAMES = ("lyon", "2", "a.b-c_d", "x" * 63)
