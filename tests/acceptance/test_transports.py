@@ -68,7 +68,7 @@ def test_two_phones(network: Network, pbx: str, ways: tuple[str, str]) -> None:
     authority = Authority(network.folder / "authority")
     house = House(network, {"PBX-Port13": 2}, {"hq": "gateway"}).build()
     site = house.site("hq", ways=Ways(tuple(dict.fromkeys((*ways, pbx))), pbx, authority))
-    anna, bert = site.phone("1001", ways[0], expires_s=3), site.phone("1002", ways[1])
+    anna, bert = site.phone("1001", ways[0], expires_s=5), site.phone("1002", ways[1])
     assert anna.register().text == bert.register().text == "200 OK"
     for caller, callee in ((anna, bert), (bert, anna)):
         call(caller, callee, ends=caller)
