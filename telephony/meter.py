@@ -67,6 +67,11 @@ class Meter:
             return self._charge(host, paid, now)
         return NOW if paid == EXEMPT else self._admit_other(host, now)
 
+    def owes(self, host: str, now_ms: int) -> bool:
+        """Whether a message of this host would be refused now; asking counts nothing."""
+        paid = self._paid.get(self._sources.get(host, host), UNKNOWN)
+        return paid > now_ms * self._rate + self._depth
+
     def sort(self, arrived: Sequence[tuple[bytes, Flow]], now_ms: int) -> Sorted:
         """Messages that arrived together, by whether they may be read: NOW, LATER, NO."""
         admitted: list[tuple[bytes, Flow]] = []

@@ -111,11 +111,14 @@ class Site:
             self._timer.cancel()
             self._timer = None
 
-    def offer(self, data: bytes, flow: Flow, now_ms: int) -> bool:
-        """One message of a stream; False when its source, or the disk, must wait: offer it again later.
+    def offer(self, data: bytes, flow: Flow, now_ms: int, *, again: bool = False) -> bool:
+        """One message of a stream; False when its source, or the disk, must wait: offer it `again` later.
 
-        Nobody repeats what was sent by a stream, so nothing is lost there. Call `settle` after a turn.
+        Nobody repeats what was sent by a stream, so nothing is lost there, and what waits is counted once.
+        Call `settle` after a turn.
         """
+        if again and (self._journal.full or self.intake.meter.owes(flow.host, now_ms)):
+            return False
         admitted = self.intake.meter.admit(flow.host, now_ms) or self.intake.urgent(data, flow, now_ms)
         if not admitted:
             return False

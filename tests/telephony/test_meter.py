@@ -138,3 +138,13 @@ def test_the_source_of_an_ipv6_address_is_its_64(number: int) -> None:
         assert source_of(text) == text
     else:
         assert ip_network(source_of(text)) == ip_network((number >> 64 << 64, 64))
+
+
+def test_asking_what_a_source_owes_counts_nothing() -> None:
+    meter = Meter(10, 2)
+    assert not meter.owes("192.0.2.1", 0)
+    assert [bool(meter.admit("192.0.2.1", 0)) for _ in range(3)] == [True, True, False]
+    assert all(meter.owes("192.0.2.1", now_ms) for now_ms in (0, 50, 99))
+    assert (meter.refused, meter.over()) == (1, [("192.0.2.1", 1)])
+    assert not meter.owes("192.0.2.1", 100)
+    assert meter.admit("192.0.2.1", 100)

@@ -229,6 +229,7 @@ class Connection(asyncio.Protocol):
         assert flow is not None
         took = heard = 0
         while took < TURN and not self._over:
+            again = self._held is not None
             unit, self._held = self._held or self._framing.take(), None
             if unit is None:
                 break
@@ -236,7 +237,8 @@ class Connection(asyncio.Protocol):
             heard += bool(unit)
             self._be_ready()
             # Two pongs of a PBX that we called look like a keep-alive.
-            if unit and (flow.connection or unit != KEEP_ALIVE) and not offer(unit, flow, now_ms):
+            asked = unit and (flow.connection or unit != KEEP_ALIVE)
+            if asked and not offer(unit, flow, now_ms, again=again):
                 self._held = unit
                 return took, heard, True
         return took, heard, False
