@@ -9,7 +9,6 @@ import secrets
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
-from ipaddress import IPv6Address, ip_address
 
 from agent.config import Sip
 from agent.edges.sip.connection import Connection
@@ -20,14 +19,13 @@ from agent.edges.sip.websocket import WebSocket
 from agent.endpoint import Endpoint
 from agent.service.site import Site
 from runtime.clock import Clock
-from telephony.address import Flow
+from telephony.address import Flow, source_of
 from telephony.meter import Meter
 from telephony.output import Reason, Rejected
 
 BACKLOG = 1_024
 SWEEP_S = 1.0
 FIRST_NUMBER_BITS = 48
-NETWORK_BITS = 64  # of an IPv6 address: one customer has them all (RFC 6177)
 
 
 class StreamEdge:
@@ -140,12 +138,3 @@ class StreamEdge:
         in_frames = endpoint.transport in ("ws", "wss")
         framing = WebSocket(self._sip.origins) if in_frames else Plain()
         return Connection(self, listener, framing, secure)
-
-
-def source_of(host: str) -> str:
-    """Whom connections from this address are counted for: an IPv4 address, or a /64 of IPv6."""
-    address = ip_address(host)
-    if not isinstance(address, IPv6Address):
-        return host
-    network = int(address) >> NETWORK_BITS << NETWORK_BITS
-    return f"{IPv6Address(network)}/{NETWORK_BITS}"
