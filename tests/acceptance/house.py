@@ -67,7 +67,7 @@ class Ways:
         return sip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Site:
     """A PBX with its agent in front; phones register with `domain` as registrar and the guard as proxy."""
 

@@ -93,7 +93,7 @@ def test_cpu_time_of_a_process_and_its_ended_children_is_counted(network: Networ
         (partial(memory, phones=100), "MB"),
         (partial(storms, ports=30, agents=2), "s"),
     ],
-    ids=["guard", "grants", "storm"],
+    ids=["guard", "grants", "decisions", "memory", "storm"],
 )
 def test_a_figure_is_taken_from_the_shipped_programs(measure: Measure, unit: str, tmp_path: Path) -> None:
     path = tmp_path / "results.json"
