@@ -1,4 +1,4 @@
-"""The build backend: setuptools, which for a wheel gets mypyc as well (docs/decisions/0018)."""
+"""The build backend: setuptools, which for a wheel gets mypyc as well (docs/decisions/0013)."""
 
 from typing import Any
 
