@@ -130,6 +130,11 @@ class Sip(ConfigModel):
         address = self.pbx.address
         return Flow(self.listen.index(self.towards_pbx), address.host, address.port)
 
+    @property
+    def streams(self) -> bool:
+        """Whether phones may connect, by anything but UDP."""
+        return any(endpoint.transport != "udp" for endpoint in self.listen)
+
     def advertised(self, endpoint: Endpoint) -> Address:
         """What stands in Via, Path and Record-Route of messages that leave by this listener."""
         if self.advertise is None:

@@ -9,6 +9,7 @@ from agent.edges.local_api import LocalApi
 from agent.edges.local_client import SOCKET_NAME
 from agent.edges.master import MasterClient
 from agent.edges.sip.edge import SipEdge
+from agent.edges.sip.sockets import make_room
 from agent.service.link import Link
 from agent.service.opening import OpenPbx, open_pbx
 from agent.store.enrolment import Enrolment
@@ -45,6 +46,7 @@ class Main:
                 for pbx in self.pbxs.values():
                     tasks.create_task(pbx.journal.run(), name=f"journal {pbx.entry.name}")
                     await pbx.begin()
+                make_room(sum(entry.sip.connections.total for entry in self.config.pbxs if entry.sip.streams))
                 for name, pbx in self.pbxs.items():
                     self.edges[name] = await self._listen(pbx)
                 local = listen_unix(self.config.data / SOCKET_NAME)

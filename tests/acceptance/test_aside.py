@@ -3,6 +3,7 @@
 test_deployment.py has the real programs.
 """
 
+import select
 import socket
 import subprocess
 
@@ -20,11 +21,13 @@ from tests.acceptance.peers.packets import (
     TRACKING,
     Where,
     command,
+    emptied,
     nft,
     opened,
     received,
     write_config,
 )
+from tests.acceptance.peers.waiting import until
 
 pytestmark = pytest.mark.real("nft")
 
@@ -81,8 +84,14 @@ def test_aside_takes_a_phone_along_that_never_falls_silent(network: Network, v6:
         assert (refused.value.returncode, "forwarding=1" in refused.value.stderr) == (2, True)
         edge.host.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"])
     phone = edge.phone.getsockname()[:2]
-    edge.agent.sendto(INVITE, phone)  # the agent began it; the second time the phone did
+
+    def reached() -> bool:  # what is sent while the hosts look for each other anew may be lost
+        edge.agent.sendto(INVITE, phone)
+        return bool(select.select([edge.phone], [], [], 0.2)[0])
+
+    until(reached, what="the phone")  # the agent began it; the second time the phone did
     assert received(edge.phone) == (INVITE, (edge.agent_host, PBX))
+    emptied(edge.phone)
     for _ in range(2):
         edge.command("aside", "on")
         host, port = edge.ask(edge.pbx)

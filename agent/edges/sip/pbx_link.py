@@ -19,7 +19,7 @@ from telephony.address import Flow
 from telephony.sip.stream import KEEP_ALIVE
 
 CONNECT_S = 10.0
-FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 30.0
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 5.0  # phones wait for it: they give up after 32 s
 STEADY_S = 10.0  # a connection that stood so long ended by a new cause
 QUEUE_LIMIT = 10_000
 QUEUE_BYTES = 8 * 1024 * 1024

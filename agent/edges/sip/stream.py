@@ -14,7 +14,7 @@ from agent.config import Sip
 from agent.edges.sip.connection import Connection
 from agent.edges.sip.framing import Plain
 from agent.edges.sip.secure import Contexts
-from agent.edges.sip.sockets import listening, make_room
+from agent.edges.sip.sockets import listening
 from agent.edges.sip.websocket import WebSocket
 from agent.endpoint import Endpoint
 from agent.service.site import Site
@@ -50,8 +50,6 @@ class StreamEdge:
 
     async def open(self) -> list[str]:
         """Listen from now on; the bound addresses. OSError when one is taken."""
-        if self._listen:
-            make_room(self.limits.total)
         loop = asyncio.get_running_loop()
         bound: list[str] = []
         for index, endpoint in self._listen.items():
