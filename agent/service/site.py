@@ -195,8 +195,12 @@ class Site:
         self._forget_failed()  # before a new note of the same object
         reserved, self._verdict.reserved = self._verdict.reserved, []
         if not reserved and not self._behind:
+            send = self._send
             for outputs in groups:
-                self._carry_out(outputs, now_ms)
+                if send is not None and len(outputs) == 1 and type(outputs[0]) is Send:  # a refresh, mostly
+                    send(outputs[0].flow, outputs[0].data)
+                else:
+                    self._carry_out(outputs, now_ms)
             return
         if not reserved and not any(groups):
             return
