@@ -59,7 +59,7 @@ BENCHMARKS = (
         partial(register_proxy, count=2_000, rate=PACED),
     ),
     Benchmark("guard.decision_p99_us", decisions, 5, partial(decisions, count=500, phones=200)),
-    Benchmark("guard.rss_mb_10000_bindings", memory, 3, partial(memory, phones=200)),
+    Benchmark("guard.rss_mb_10000_bindings", memory, 8, partial(memory, phones=200)),
     Benchmark(
         "master.grants_per_s_batch100",
         partial(grants, syncs=40, operations=500),
