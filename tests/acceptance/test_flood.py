@@ -1,11 +1,13 @@
 """10,000 phones refresh while one source floods: nobody loses a registration, and the agent does not grow.
 
-Real programs: licence-master, pbx-agent, Kamailio with digest. The agent has one core for itself; the phones
-(in this process), the flood, Kamailio and the master share the other. What was measured is printed (-rP).
+Real programs: licence-master, pbx-agent, Kamailio with digest, SIPp. The agent has one core for itself; the
+phones (this process, or SIPp), the flood, Kamailio and the master share the other. What was measured is
+printed (-rP).
 """
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,8 +15,9 @@ from tests.acceptance.house import House, Site
 from tests.acceptance.peers.crowd import Crowd
 from tests.acceptance.peers.flood import Flood
 from tests.acceptance.peers.network import Network
+from tests.acceptance.peers.sipp import Counts, users
 
-pytestmark = pytest.mark.real("kamailio")
+pytestmark = pytest.mark.real("kamailio", "sipp")
 
 PHONES, ADDRESSES, FIRST = 10_000, 125, 10_000
 REGISTER_PER_S, REFRESH_PER_S, FLOOD_PER_S = 2_000, 1_000, 20_000
@@ -32,10 +35,10 @@ def cores() -> Iterator[tuple[int, int]]:
         os.sched_setaffinity(0, before)
 
 
-def site_alone(network: Network, core: int) -> Site:
+def site_alone(network: Network, core: int, **sip: Any) -> Site:
     """A site whose agent has a core for itself."""
     house = House(network, {"PBX-Port13": PHONES + 100}, {"hq": "gateway"}, sync_s=5).build()
-    site = house.site("hq")
+    site = house.site("hq", sip=sip)
     for thread in os.listdir(f"/proc/{site.agent.pid}/task"):
         os.sched_setaffinity(int(thread), {core})
     return site
@@ -90,3 +93,19 @@ def test_a_flood_costs_no_phone_its_refresh(network: Network, cores: tuple[int, 
     unread = [status["rejections"].get(reason, 0) for reason in ("over_limit", "kernel")]
     assert sum(unread) > sent / 2
     crowd.close()
+
+
+def test_sipp_refreshes_10000_phones_in_a_flood(network: Network, cores: tuple[int, int]) -> None:
+    """SIPp has one address for all of them: as a proxy of phones it is trusted, the flood is not."""
+    host, everyone = network.address(), users(FIRST, PHONES)
+    site = site_alone(network, cores[1], limits={"trusted": [host]})
+    all_admitted = Counts({200: PHONES}, unexpected=0)
+    rate = {"rate": REFRESH_PER_S // 2, "at_once": PHONES}  # a challenge and an answer to it for each
+    assert site.phones(everyone, host=host, **rate).counts(90) == all_admitted
+    flood = network.start(Flood(network, site.guard, site.domain, FLOOD_PER_S))
+    refreshed = site.phones(everyone, host=host, **rate).counts(90)
+    sent, flooded_per_s = flood.stop()
+    print(f"SIPp in a flood: {refreshed}; flood: {sent} messages at {flooded_per_s:.0f}/s")
+    assert refreshed.admitted > 0.99 * PHONES
+    assert flooded_per_s > 5 * REFRESH_PER_S
+    assert site.status()["bindings"] == PHONES
