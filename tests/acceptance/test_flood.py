@@ -108,4 +108,7 @@ def test_sipp_refreshes_10000_phones_in_a_flood(network: Network, cores: tuple[i
     print(f"SIPp in a flood: {refreshed}; flood: {sent} messages at {flooded_per_s:.0f}/s")
     assert refreshed.admitted > 0.99 * PHONES
     assert flooded_per_s > 5 * REFRESH_PER_S
-    assert site.status()["bindings"] == PHONES
+    status = site.status()
+    assert status["bindings"] == PHONES
+    unread = [status["rejections"].get(reason, 0) for reason in ("over_limit", "kernel")]
+    assert sum(unread) > sent / 2
