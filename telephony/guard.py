@@ -16,7 +16,7 @@ from telephony.registration import REGISTER, Registrations
 from telephony.router import Router
 from telephony.settings import Settings
 from telephony.sightings import Sightings
-from telephony.sip.message import scan, scan_head
+from telephony.sip.message import Message, scan, scan_head
 from telephony.sip.stream import KEEP_ALIVE, Broken
 from telephony.token import Branches, Tokens
 from telephony.verdict import Decision, Verdict
@@ -43,7 +43,7 @@ class Guard:
     def receive_all(
         self, arrived: Sequence[tuple[bytes, Flow]], now_ms: int
     ) -> tuple[list[Output], list[list[Output]]]:
-        """Take in what arrived together, each message as by `receive`.
+        """Take in datagrams or framed messages; one came from the PBX when its flow is the PBX's.
 
         First what leaves at once, whatever the store does: calls, keep-alives, answers to what is no SIP.
         Then what is about registrations, in order: one list of outputs for each message.
@@ -51,41 +51,37 @@ class Guard:
         passing: list[Output] = []
         groups = [self._registrations.expire(now_ms)]
         for data, flow in arrived:
-            outputs = self._take(data, flow, now_ms, passing)
-            if outputs:
-                groups.append(outputs)
+            found = self._pass(data, flow)
+            if not isinstance(found, Message):
+                passing += found
+            elif found.is_request:
+                groups.append(self._registrations.register(found, flow, now_ms))
+            else:
+                groups.append(self._registrations.answered(found, now_ms))
         return passing, groups
 
-    def receive(self, data: bytes, flow: Flow, now_ms: int) -> list[Output]:
-        """Take one datagram or framed message in; it came from the PBX when `flow` is the PBX's."""
-        passing: list[Output] = []
-        outputs = self._registrations.expire(now_ms)
-        return outputs + self._take(data, flow, now_ms, passing) + passing
+    def relay(self, data: bytes, flow: Flow) -> list[Output] | None:
+        """What `receive_all` does with all that needs no store; None for what is about a registration."""
+        found = self._pass(data, flow)
+        return None if isinstance(found, Message) else found
 
-    def _take(self, data: bytes, flow: Flow, now_ms: int, passing: list[Output]) -> list[Output]:
-        """What comes of a message where it is about registrations; all else is added to `passing`."""
+    def _pass(self, data: bytes, flow: Flow) -> list[Output] | Message:
+        """What comes of it at once; or itself, a phone's REGISTER or the PBX's answer to one."""
         if data[:1] <= b"\r":  # no SIP message begins so: CRLF keep-alives (RFC 5626), STUN, nothing at all
             if data == KEEP_ALIVE:
-                passing.append(Send(flow, PONG))
+                return [Send(flow, PONG)]
             if not data.strip(b"\r\n") or data[:1] < b"\n":
                 return []
         message = scan(data)
         if message is None:
-            passing += self._registrations.unreadable(data, flow)
-        elif self.is_pbx(flow):
-            if message.is_request:
-                passing += self._router.request(message, flow)
-            elif message.cseq_method == REGISTER:
-                return self._registrations.answered(message, now_ms)
-            else:
-                passing += self._router.response(message, flow)
-        elif message.method == REGISTER:
-            return self._registrations.register(message, flow, now_ms)
-        elif message.is_request:
-            passing += self._router.request(message, flow)
-        else:
-            passing += self._router.response(message, flow)
-        return []
+            return self._registrations.unreadable(data, flow)
+        if message.is_request:
+            if message.method == REGISTER and not self.is_pbx(flow):
+                return message
+            return self._router.request(message, flow)
+        if message.cseq_method == REGISTER and self.is_pbx(flow):
+            return message
+        return self._router.response(message, flow)
 
     def broken(self, broken: Broken, flow: Flow) -> list[Output]:
         """What to say when a stream cannot be read on: 400 where a request asked for it (RFC 3261 18.3)."""
@@ -94,21 +90,6 @@ class Guard:
         if message is not None and self._hop.answerable(message):
             outputs.append(Send(flow, self._hop.answer(message, flow, 400, broken.why)))
         return outputs
-
-    def relay(self, data: bytes, flow: Flow) -> list[Output] | None:
-        """What `receive` does with all that needs no store; None for REGISTER and its answers, which do."""
-        if data[:1] <= b"\r" and not data.strip(b"\r\n"):
-            return [Send(flow, PONG)] if data == KEEP_ALIVE else []
-        message = scan(data)
-        if message is None:
-            return [Rejected(Reason.MALFORMED, "not a complete SIP message", flow)]
-        if REGISTER in (message.method, message.cseq_method):
-            return None
-        return (
-            self._router.request(message, flow)
-            if message.is_request
-            else self._router.response(message, flow)
-        )
 
     def is_urgent(self, data: bytes) -> bool:
         """Whether an emergency call begins here, by its first line: what is asked before it is read."""

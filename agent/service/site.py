@@ -125,15 +125,14 @@ class Site:
         if not self._journal.full:
             self._receive([(data, flow)], now_ms)
             return True
-        outputs = self.guard.relay(data, flow)
-        self._carry_out(outputs or (), now_ms)
-        return outputs is not None
+        return self._receive_unstored(data, flow, now_ms)
 
     def take_in(self, admitted: Sequence[Arrived], now_ms: int) -> None:
         """What arrived together and may be read; then settle."""
         if self._journal.full:
             for data, flow in admitted:
-                self._receive_unstored(data, flow, now_ms)
+                if not self._receive_unstored(data, flow, now_ms):
+                    self.rejections["store_busy"] += 1  # the sender repeats it
         else:
             self._receive(admitted, now_ms)
         self.settle(now_ms)
@@ -164,13 +163,11 @@ class Site:
         """A connection that was refused or cut: counted, and logged unless there are very many."""
         self._carry_out([rejected], self._clock.monotonic_ms())
 
-    def _receive_unstored(self, data: bytes, flow: Flow, now_ms: int) -> None:
-        """The disk is behind: calls and all else that stores nothing pass; a REGISTER is repeated later."""
+    def _receive_unstored(self, data: bytes, flow: Flow, now_ms: int) -> bool:
+        """The disk is behind: calls and all else that stores nothing pass; False for what must wait."""
         outputs = self.guard.relay(data, flow)
-        if outputs is None:
-            self.rejections["store_busy"] += 1
-        else:
-            self._carry_out(outputs, now_ms)
+        self._carry_out(outputs or (), now_ms)
+        return outputs is not None
 
     def settle(self, now_ms: int) -> None:
         """End the waits that are over, tell history, and ask the master when there is need."""

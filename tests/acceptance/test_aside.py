@@ -115,7 +115,7 @@ def test_an_agent_that_listens_everywhere_is_set_aside_at_each_address(network: 
         network, ["udp:0.0.0.0:5060"], Address(edge.pbx_host, PBX), advertise=f"{edge.agent_host}:5060"
     )
     edge.command("aside", "on")
-    edge.ask(edge.pbx)
+    assert edge.ask(edge.pbx)[0] == edge.agent_host
 
 
 @pytest.mark.parametrize("before", [False, True])

@@ -152,7 +152,8 @@ class Scene:
         self.guard = Guard(settings, self.directory, self.verdict, self.tokens, b"branch secret")
 
     def receive(self, data: bytes, flow: Flow = ANNA) -> list[Output]:
-        return self.guard.receive(data, flow, self.now)
+        passing, groups = self.guard.receive_all([(data, flow)], self.now)
+        return [output for group in (*groups, passing) for output in group]
 
     def from_pbx(self, data: bytes) -> list[Output]:
         return self.receive(data, self.pbx)
