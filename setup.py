@@ -11,13 +11,16 @@ from setuptools import Extension, setup
 
 # Protocols are only asked, never run.
 INTERPRETED = {"telephony/verdict.py"}
+# A call record comes once for each call, not with each message.
+RARE = "telephony/cdr"
 
 
 def compiled() -> list[Extension]:
     """The extensions; that there is no C compiler is no error, it is only slower."""
     from mypyc.build import mypycify  # only there while a wheel is built
 
-    hot = [str(path) for path in sorted(Path("telephony").rglob("*.py")) if path.name != "__init__.py"]
+    sources = sorted(Path("telephony").rglob("*.py"))
+    hot = [str(p) for p in sources if p.name != "__init__.py" and not p.is_relative_to(RARE)]
     made: list[Extension] = mypycify(
         ["--config-file=", *(path for path in hot if path not in INTERPRETED)],
         group_name="telephony",

@@ -8,13 +8,13 @@ import msgspec
 import typer
 
 from agent.config import AgentConfig
+from agent.edges import use_commands
 from agent.edges.firewall.commands import aside_app, redirect_app
 from agent.edges.joining import Invitation, write_example
 from agent.edges.joining import join as join_master
 from agent.edges.local_client import NotRunningError, RefusedError, ask
 from agent.edges.monitoring.command import Plugin, check
-from agent.edges.status_table import alarm_table, rejection_table, status_table
-from agent.main import Main
+from agent.edges.status_table import alarm_table, observed_table, rejection_table, status_table
 from agent.options import DEFAULT_CONFIG, ConfigOption, PbxOption
 from agent.service.link import NoAnswerError
 from agent.store import enrolment
@@ -29,7 +29,10 @@ DEFAULT_SOFTWARE = 13
 DURATION = re.compile(r"(\d{1,6})([smhd])")
 UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
-app = application("Stands in front of a PBX and lends its registrations the licences of the master.")
+app = application(
+    "Stands in front of a PBX and lends its registrations the licences of the master.",
+    {"hardware": "agent.edges.hardware:hardware"},
+)
 
 app.add_typer(redirect_app, name="redirect")
 app.add_typer(aside_app, name="aside")
@@ -98,6 +101,9 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     Example: pbx-agent run --config /etc/pbx-agent/agent.yaml
     """
+    daemon.hasten()
+    from agent.main import Main  # only here: no other command needs the daemon
+
     loaded = load_or_fail(config, AgentConfig, files=True)
     listeners = [endpoint.bound for entry in loaded.pbxs for endpoint in entry.sip.listen]
     amiss = [f"inherited socket {text}" for text in complaints(listeners)]
@@ -175,6 +181,7 @@ def doctor(
 
 
 app.command(cls=Plugin)(check)
+use_commands.add_to(app)
 
 
 @app.command()
@@ -194,6 +201,23 @@ def bypass(
         fail(Exit.USAGE, "write either --for with a time such as 30m, 4h or 1d, or --off")
     seconds = int(match[1]) * UNIT_S[match[2]] if match else 0
     _show(_ask(config, "/bypass", {"for_s": seconds, "pbx": pbx}), as_json)
+
+
+@app.command()
+def stand_in(
+    home: Annotated[str, typer.Argument(metavar="PBX", help="The PBX that failed.")],
+    end: Annotated[bool, typer.Option("--end", help="It is in service again.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    pbx: PbxOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Let the phones of a failed PBX draw Standby here, when the master is lost with it; --end ends it.
+
+    While the master can be reached, say it there: licence-master fail PBX.
+
+    Example: pbx-agent stand-in hq
+    """
+    _show(_ask(config, "/stand-in", {"home": home, "end": end, "pbx": pbx}), as_json)
 
 
 @app.command()
@@ -220,7 +244,7 @@ def _show(answer: dict[str, Any], as_json: bool) -> None:
         print_json(answer)
         return
     table(*status_table(answer))
-    for rows, columns in (rejection_table(answer), alarm_table(answer)):
+    for rows, columns in (observed_table(answer), rejection_table(answer), alarm_table(answer)):
         if rows:
             typer.echo()
             table(rows, columns)

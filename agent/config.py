@@ -6,12 +6,18 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from agent.asterisk import Asterisk
+from agent.box import BoxEntry
 from agent.endpoint import Address, Endpoint
+from agent.innovaphone import Innovaphone
+from agent.kamailio import Kamailio
 from agent.limits import Limits
 from agent.transport import ConnectionLimits, TlsFiles
+from licensing.demand import USES
 from runtime.config import ConfigModel, ConfigPath, FieldError
 from telephony.address import Flow
 from telephony.countries import COUNTRIES
+from telephony.directory import PASS
 from telephony.emergency import dialled
 
 MAX_PBXS = 100
@@ -57,20 +63,29 @@ def _dialled(least: int, most: int, text: str) -> str:
     return text
 
 
+def _object_kind(text: str) -> str:
+    if text in USES:
+        raise ValueError(
+            f'found "{text}"; that is no object of a PBX, it is asked for at the agent\'s socket'
+        )
+    return text
+
+
 PbxName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/]{1,255}$")]
-Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$"), AfterValidator(_object_kind)]
 DomainName = Annotated[str, AfterValidator(_domain)]
 CountryName = Annotated[str, AfterValidator(_country)]
 Number = Annotated[str, AfterValidator(partial(_dialled, 2, 15))]
 TrunkPrefix = Annotated[str, AfterValidator(partial(_dialled, 0, 6))]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Interface = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
 
 class Sip(ConfigModel):
     """Where the phones send to, how the PBX finds the agent, and where the PBX is."""
 
-    listen: Annotated[tuple[Endpoint, ...], AfterValidator(_some), Field(max_length=MAX_LISTENERS)]
+    listen: Annotated[tuple[Endpoint, ...], Field(max_length=MAX_LISTENERS)] = ()
     advertise: Address | None = None
     pbx: Endpoint
     connections: ConnectionLimits = ConnectionLimits()
@@ -82,12 +97,13 @@ class Sip(ConfigModel):
     trunk_prefix: TrunkPrefix = ""
     emergency: Annotated[tuple[Number, ...], Field(max_length=MAX_NUMBERS)] = ()
     nat_keep_alive_s: Annotated[int, Field(ge=0, le=3_600)] = 25
+    supported_path: bool = False
 
     @model_validator(mode="after")
     def _reachable(self) -> "Sip":
         if self.pbx.transport not in ("udp", "tcp", "tls"):
             raise FieldError(f"found {self.pbx}; a PBX is spoken to by udp, tcp or tls", "pbx")
-        if self._towards_pbx() is None:
+        if self.listen and self._towards_pbx() is None:
             wanted = f"{self.pbx.transport}: listener with an IPv{self.pbx.version} address"
             raise FieldError(f"found no {wanted}, and the PBX is at {self.pbx}; add one", "listen")
         wild = [endpoint for endpoint in self.listen if endpoint.address.ip in WILDCARDS]
@@ -146,11 +162,40 @@ class Sip(ConfigModel):
 
 
 class ObjectRow(ConfigModel):
-    """One row of the directory: a kind, the AOR patterns (* and ?), and a name when they are one object."""
+    """One row of the directory: a kind, the AOR patterns (* and ?), and a name when they are one object.
+
+    With `home` they are objects of that PBX, for which this one stands by. With `interfaces` they are a
+    gateway or a trunk over these, and register only while a licence opens one of them.
+    """
 
     kind: Kind
     aor: Annotated[tuple[Pattern, ...], AfterValidator(_some), Field(max_length=1_000)]
     name: Pattern | None = None
+    home: PbxName | None = None
+    interfaces: Annotated[tuple[Interface, ...], Field(max_length=100)] = ()
+
+    @property
+    def whole_kind(self) -> str:
+        """The kind as the seats know it: `user@lyon` is a user of another PBX."""
+        return self.kind if self.home is None or self.kind == PASS else f"{self.kind}@{self.home}"
+
+
+class LineRow(ConfigModel):
+    """Calls that go over an ISDN line: by the AOR of the trunk, and by what was called where that decides.
+
+    `interface` as in master.yaml; without it nobody knows which, and only channels are counted.
+    """
+
+    aor: Annotated[tuple[Pattern, ...], AfterValidator(_some), Field(max_length=1_000)]
+    called: Annotated[tuple[Pattern, ...], Field(max_length=1_000)] = ()
+    interface: Annotated[str, StringConstraints(pattern=r"^([a-z]+[0-9]*)?$", max_length=32)] = ""
+
+
+class CallRules(ConfigModel):
+    """Which calls are counted, and when one that nobody ended is over."""
+
+    lines: Annotated[tuple[LineRow, ...], Field(max_length=1_000)] = ()
+    max_age_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 43_200
 
 
 class PbxEntry(ConfigModel):
@@ -161,7 +206,31 @@ class PbxEntry(ConfigModel):
     sip: Sip
     identity: Literal["user", "user_at_host"] = "user"
     objects: Annotated[tuple[ObjectRow, ...], Field(max_length=MAX_OBJECT_ROWS)] = ()
+    calls: CallRules = CallRules()
     unknown: Literal["user", "refuse", "pass"] = "user"
+    asterisk: Asterisk | None = None
+    kamailio: Kamailio | None = None
+    innovaphone: Innovaphone | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether Kamailio is the SIP edge and asks, so that no phone comes here."""
+        return self.kamailio is not None and self.kamailio.asks
+
+    @model_validator(mode="after")
+    def _one_door(self) -> "PbxEntry":
+        if not self.sip.listen and not self.asked:
+            raise FieldError("found an empty list; write at least one entry", "sip", "listen")
+        if self.sip.listen and self.asked:
+            trouble = f"found {self.sip.listen[0]}, and Kamailio asks for what phones send to it"
+            raise FieldError(f"{trouble}; leave listen out, or asks", "sip", "listen", 0)
+        drivers = {"asterisk": self.asterisk, "kamailio": self.kamailio, "innovaphone": self.innovaphone}
+        named = [name for name, settings in drivers.items() if settings is not None]
+        if len(named) > 1:
+            raise FieldError(f"found {named[0]} beside it; a PBX is one of them", named[1])
+        return self
+
+    box: BoxEntry = BoxEntry()
 
     @model_validator(mode="after")
     def _names_once(self) -> "PbxEntry":
@@ -171,7 +240,23 @@ class PbxEntry(ConfigModel):
                 message = f'"{row.name}" is the name of another row too; write all its AORs in one row'
                 raise FieldError(message, "objects", index, "name")
             seen |= {row.name} if row.name is not None else set()
+            if row.home == self.name:
+                message = f'"{row.home}" is this PBX; leave home out for its own objects'
+                raise FieldError(message, "objects", index, "home")
+            if row.interfaces and row.name is None:
+                message = "interfaces are those of one object; give this row a name"
+                raise FieldError(message, "objects", index, "interfaces")
         return self
+
+    @property
+    def box_address(self) -> str:
+        """Where the box is that licences are bound to."""
+        return self.box.address or self.sip.pbx.address.host
+
+    @property
+    def interfaces(self) -> dict[str, tuple[str, ...]]:
+        """The interfaces of each gateway or trunk object that has some, by its name."""
+        return {row.name: row.interfaces for row in self.objects if row.name and row.interfaces}
 
 
 class Policy(ConfigModel):

@@ -6,6 +6,7 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from runtime.certificates import CertificateFileError, Identity, client_context, server_context
 from runtime.config import ConfigModel, ConfigPath, FieldError, checks_files
+from runtime.credentials import out_of_reach
 
 Seconds = Annotated[int, Field(ge=1, le=7 * 86_400)]
 
@@ -30,6 +31,8 @@ class ConnectionLimits(ConfigModel):
 class TlsFiles(ConfigModel):
     """Certificates and keys by file, PEM: our own for phones and PBX, and whom we believe.
 
+    A file is a path or `credential:NAME`, which only the service itself can look into.
+
     Without `phones_ca` phones show no certificate; without `pbx_ca` the PBX's must be of an authority that
     the system trusts, and its name is `pbx_name`, else its address.
     """
@@ -42,7 +45,8 @@ class TlsFiles(ConfigModel):
 
     @model_validator(mode="after")
     def _usable(self, info: ValidationInfo) -> "TlsFiles":
-        if checks_files(info):
+        files = (self.certificate, self.key, self.phones_ca, self.pbx_ca)
+        if checks_files(info) and not any(out_of_reach(file) for file in files if file):
             try:
                 identity = Identity(self.certificate, self.key)
                 server_context(identity, [self.phones_ca] if self.phones_ca else [])

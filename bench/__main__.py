@@ -17,12 +17,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import results
+from bench.call_records import PEERS, parse_us
+from bench.calls import calls
 from bench.decisions import decisions
-from bench.grants import grants
+from bench.grants import AGENTS, BATCH, grants
 from bench.guard import register_proxy
+from bench.held import held
+from bench.lenders import etcd, plain, plain_server, row_lock
 from bench.memory import memory
 from bench.sip import Result, Tick
 from bench.storm import storms
+from bench.why import why
 
 PACED = 4_000  # REGISTERs a second: a third of what one core can, so that each datagram wakes the process
 
@@ -45,7 +50,55 @@ class Benchmark:
     quick: Measure
 
 
+HOT = "CAS on the counter of one pool"
+APART = "a pool for each client, nobody meets anybody"
+Measured = partial[Result]
+
+
+def _master(name: str, measure: Measured, *, rounds: int = 5, operations: int = 3) -> Benchmark:
+    """One figure of the licence master beside a lender: 40 syncs of each agent a round, quickly 5."""
+    quick = partial(measure, syncs=5, operations=operations)
+    return Benchmark(f"master.{name}", partial(measure, syncs=40), rounds, quick)
+
+
+def _etcd(pools: int, ways: str, what: str, units: int, operations: int = 20) -> Measured:
+    described = f"etcd, gRPC, {what}, {ways}; units/s"
+    against = partial(etcd, pools=pools, described=described)
+    return partial(grants, against=against, operations=operations, units=units)
+
+
+def _postgresql(what: str, units: int) -> Measured:
+    described = f"PostgreSQL, SELECT … FOR UPDATE of the pool, {what}, Unix socket; units/s"
+    return partial(grants, against=partial(row_lock, described=described), operations=20, units=units)
+
+
+ONE, HUNDRED = "lease and transaction for each unit", "100 units a transaction"
+PLAIN = partial(grants, against=plain, operations=500)
+SERVER = partial(grants, against=plain_server, operations=100)
+MASTER = (
+    _master("grants_per_s_batch100", partial(PLAIN, unit="grants/s"), rounds=7, operations=200),
+    _master("batch_vs_single_commit", PLAIN, rounds=7, operations=200),
+    _master("batch_vs_single_commit_server", SERVER),
+    _master("batch_vs_etcd_lease", _etcd(1, HOT, ONE, 1)),
+    _master("batch_vs_etcd_lease_apart", _etcd(AGENTS, APART, ONE, 1, 200)),
+    _master("batch_vs_etcd_batched", _etcd(1, HOT, HUNDRED, BATCH)),
+    _master("batch_vs_etcd_batched_apart", _etcd(AGENTS, APART, HUNDRED, BATCH, 40)),
+    _master("batch_vs_postgresql_row_lock", _postgresql("one unit a transaction", 1)),
+    _master("batch_vs_postgresql_batched", _postgresql(HUNDRED, BATCH)),
+)
+
+CALL_RECORDS = tuple(
+    Benchmark(
+        f"cdr.parse_us.{dialect}",
+        partial(parse_us, dialect=dialect),
+        5,
+        partial(parse_us, dialect=dialect, count=500),
+    )
+    for dialect in PEERS
+)
+
 BENCHMARKS = (
+    *CALL_RECORDS,
     Benchmark(
         "guard.register_proxy_vs_kamailio_t_relay",
         partial(register_proxy, count=20_000),
@@ -59,14 +112,18 @@ BENCHMARKS = (
         partial(register_proxy, count=2_000, rate=PACED),
     ),
     Benchmark("guard.decision_p99_us", decisions, 5, partial(decisions, count=500, phones=200)),
+    Benchmark("guard.calls_vs_kamailio_dialog", partial(calls, count=3_000), 5, partial(calls, count=200)),
     Benchmark("guard.rss_mb_10000_bindings", memory, 8, partial(memory, phones=200)),
-    Benchmark(
-        "master.grants_per_s_batch100",
-        partial(grants, syncs=40, operations=500),
-        7,
-        partial(grants, syncs=5, operations=200),
-    ),
+    *MASTER,
+    Benchmark("master.rss_mb_100000_held_ports", held, 5, partial(held, ports=4_000)),
+    Benchmark("master.why_1m_events_ms", why, 9, partial(why, rows=20_000, events=2_000, sites=4)),
     Benchmark("storm.1000_ports_10_agents_s", storms, 5, storms),
+    Benchmark(
+        "storm.10000_ports_50_agents_s",
+        partial(storms, ports=10_000, agents=50),
+        5,
+        partial(storms, ports=300, agents=20),
+    ),
 )
 
 

@@ -1,16 +1,16 @@
-"""Agents that only ask: each sync wants 100 units more and brings the 100 events of the units it got before.
+"""Agents that only ask: each sync wants so many units more and brings the events of the units it got before.
 
 Runs in a process and network of its own: `python -m bench.grant_load ADDRESS=DATA_DIRECTORY…`, an enrolled
 agent in each directory, which speaks from its address. Every answer is checked as an agent checks it
-(signature, nonce, share). For each line `COUNT` on standard input one line of JSON, after each agent has made
-so many syncs, one after another on one connection.
+(signature, nonce, share). A round (worker.py) is so many syncs of each agent, one after another on one
+connection.
 """
 
 import asyncio
 import base64
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,24 +18,15 @@ import msgspec
 import uvloop
 
 from agent.store.enrolment import KEY_FILE, load
+from bench.worker import Rounds
 from licensing import wire
-from licensing.holders import digest, fingerprint
-from licensing.share import HELLO, SYNC
+from licensing.site.holders import digest, fingerprint
+from licensing.site.share import HELLO, SYNC
 from runtime.signing import SigningKey, answer_type, request_type, verify
 from runtime.tls import pinned_context
 
 BATCH = 100
 CLASS = "seat"
-
-
-class Round(msgspec.Struct, frozen=True):
-    """What one round was: units newly lent, its length, and the latency of the median and the slowest 1 %."""
-
-    syncs: int
-    units: int
-    seconds: float
-    p50_ms: float
-    p99_ms: float
 
 
 class RefusedError(Exception):
@@ -50,7 +41,7 @@ class Asker:
     home: Path
     granted: int = 0
     seq: int = 0
-    latencies: list[float] = field(default_factory=list)
+    again: int = 0
 
     def __post_init__(self) -> None:
         """Read the enrolment."""
@@ -70,24 +61,26 @@ class Asker:
             url.hostname, url.port, ssl=context, local_addr=(self.address, 0)
         )
 
-    async def run(self, count: int) -> None:
-        """Ask so many times for 100 units more."""
-        for _ in range(count):
-            began = time.perf_counter()
-            await self.ask(SYNC, wire.Sync)
-            self.latencies.append(time.perf_counter() - began)
+    async def hello(self) -> None:
+        """Say hello, which already asks for the first 100 units."""
+        await self._ask(HELLO, wire.Hello, BATCH)
 
-    async def ask(self, path: str, kind: type[wire.Sync]) -> None:
-        """Use what is lent, want 100 more, and hold the master to it."""
-        body = msgspec.json.encode(self._message(kind))
+    async def lend(self, units: int) -> int:
+        """One sync; with 0 units it only reports."""
+        await self._ask(SYNC, wire.Sync, units)
+        return units
+
+    async def _ask(self, path: str, kind: type[wire.Sync], units: int) -> None:
+        """Use what is lent, want more, and hold the master to it."""
+        body = msgspec.json.encode(self._message(kind, units))
         answer = msgspec.json.decode(await self._post(path, body), type=wire.Answer)
         lent = answer.shares[CLASS].granted - self.granted
-        if lent != BATCH or answer.ack_seq != self.seq:
-            raise RefusedError(f"{lent} units instead of {BATCH}: {answer.denials}")
+        if lent != units or answer.ack_seq != self.seq:
+            raise RefusedError(f"{lent} units instead of {units}: {answer.denials}")
         self.granted += lent
         self._prev = answer.nonce
 
-    def _message(self, kind: type[wire.Sync]) -> wire.Sync:
+    def _message(self, kind: type[wire.Sync], units: int) -> wire.Sync:
         self.seq += 1
         enrolled = self._enrolment.enrolled
         activity = self._activity()
@@ -103,7 +96,7 @@ class Asker:
             boot="bench",
             sent_at_ms=time.time_ns() // 1_000_000,
             software=wire.Software(release=13),
-            classes={CLASS: wire.ClassDemand(used=self.granted, want=self.granted + BATCH)},
+            classes={CLASS: wire.ClassDemand(used=self.granted, want=self.granted + units)},
             holders={CLASS: digest(self._used, self._fingerprints)},
             activity=activity,
             policy_etag=enrolled.policy.etag,
@@ -115,7 +108,9 @@ class Asker:
         at_ms = time.time_ns() // 1_000_000
         numbers = range(self._used + 1, self.granted + 1)
         events = tuple(
-            wire.Activity(n=n, at_ms=at_ms, object=f"phone-{n}", kind="user", class_=CLASS, event="held")
+            wire.Activity(
+                n=n, at_ms=at_ms, object=f"{self.home.name}-{n}", kind="user", class_=CLASS, event="held"
+            )
             for n in numbers
         )
         for event in events:
@@ -143,31 +138,14 @@ class Asker:
         return answer
 
 
-async def measure(askers: list[Asker], count: int) -> Round:
-    """Let all of them ask at once, each `count` times."""
-    before = sum(asker.granted for asker in askers)
-    for asker in askers:
-        asker.latencies.clear()
-    began = time.perf_counter()
-    await asyncio.gather(*(asker.run(count) for asker in askers))
-    seconds = time.perf_counter() - began
-    units = sum(asker.granted for asker in askers) - before
-    latencies = sorted(each for asker in askers for each in asker.latencies)
-    p50, p99 = latencies[len(latencies) // 2], latencies[len(latencies) * 99 // 100]
-    return Round(len(latencies), units, round(seconds, 4), round(p50 * 1_000, 1), round(p99 * 1_000, 1))
-
-
 async def main(words: list[str]) -> None:
-    """Say hello for each agent, then a round for each number read."""
+    """Say hello for each agent, then answer rounds."""
     pairs = [word.partition("=") for word in words]
     askers = [Asker(address, Path(home)) for address, _, home in pairs]
     for asker in askers:
         await asker.connect()
-        await asker.ask(HELLO, wire.Hello)
-    loop = asyncio.get_running_loop()
-    print("ready", flush=True)
-    while line := await loop.run_in_executor(None, sys.stdin.readline):
-        print(msgspec.json.encode(await measure(askers, int(line))).decode(), flush=True)
+        await asker.hello()
+    await Rounds(askers).answer()
 
 
 if __name__ == "__main__":

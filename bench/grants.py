@@ -1,92 +1,82 @@
 """Units that the shipped licence master newly lends per second: signed HTTPS in, fsync, signed answer out.
 
-Server and peer have one core, in turns; the load has the other. A unit counts when the answer that lends it
-has arrived and was verified; at the end the ledger on disk must hold every one of them.
+Server and peer have one core, in turns; the load has the other, and both write to one file system. A unit
+counts when the answer that lends it has arrived and was verified; at the end the ledger on disk must hold
+every one of them, and the peer's too.
 """
 
+import os
 import statistics
-import subprocess
-import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import time
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Any, TypedDict
 
-import msgspec
-
-from bench.grant_load import BATCH, Round
+from bench.lenders import Lender, Lenders
 from bench.sip import Result, Tick, cpu_seconds
-from bench.world import LOAD_CORE, PINNED, ROOT, SERVER_CORE, enrol, master, names, pin
+from bench.worker import MODULE, Round, Worker
+from bench.world import LOAD_CORE, SERVER_CORE, enrol, master, names, pin
 from tests.acceptance.house import House
 from tests.acceptance.peers.network import Network, program
 
+BATCH = 100
 PORTS = 1_000_000
-MODULE = (sys.executable, "-m")
+AGENTS = 20
+FSYNCS = 100
 
 
 class Line(TypedDict):
-    """One round: units per second of both, and how ours came about."""
+    """One round: units per second of both, and how they came about."""
 
     ours: int
     peer: int
-    detail: dict[str, float]
+    detail: dict[str, dict[str, float]]
 
 
-class Worker(AbstractContextManager["Worker"]):
-    """A process that answers a number with a line of JSON, as the load and the peer do."""
+def grants(
+    folder: Path,
+    tick: Tick,
+    *,
+    rounds: int,
+    against: Lenders,
+    syncs: int,
+    operations: int,
+    units: int = 1,
+    agents: int = AGENTS,
+    unit: str = "ratio",
+) -> Result:
+    """Return the result: each round `syncs` of every agent for 100 units, then the operations of the peer.
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def __enter__(self) -> Self:
-        """Wait until it is ready."""
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n", "the process says why it ended"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End it."""
-        self._process.communicate()
-
-    def ask(self, count: int) -> Any:
-        """One round."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{count}\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, "the process ended and said why"
-        return msgspec.json.decode(line)
-
-
-def grants(folder: Path, tick: Tick, *, rounds: int, syncs: int, operations: int, agents: int = 20) -> Result:
-    """Return the result: each round `syncs` of every agent, then `operations` of the plain writer."""
+    The peer has as many clients (the plain writer is one); each makes `operations` for so many `units`.
+    `value` is the ratio of the medians, or with `unit` grants/s our own.
+    """
     with Network(folder) as network:
         house = master(network, agents, PORTS)
         pin(house.master.pid, SERVER_CORE)
-        peer = Worker([*PINNED, *MODULE, "bench.plain_writer", str(folder / "plain.db")])
-        lines = []
-        with _load(house, agents) as load, peer:
-            load.ask(1)
+        lines, lent = [], agents * BATCH  # those of the hellos
+        with asking(house, agents) as load, against(network, agents) as peer:
+            assert peer.folder.stat().st_dev == folder.stat().st_dev, "both on one file system"
+            lent += load.ask(1, BATCH).units
+            peer.ask(1, units)
             for _ in range(rounds):
-                lines.append(_round(house, load, peer, syncs, operations))
+                ours = _timed(Lender("licence-master", folder, house.master.pid, load.ask), syncs, BATCH)
+                theirs = _timed(peer, operations, units)
+                lent += ours[0].units
+                lines.append(_line(ours, theirs, peer.name, folder))
                 tick()
-        _check_ledger(house, agents * BATCH * (2 + rounds * syncs))
+        check_ledger(house, lent)
     own = round(statistics.median(line["ours"] for line in lines))
     other = round(statistics.median(line["peer"] for line in lines))
     return {
-        "value": own,
-        "unit": "grants/s",
+        "value": round(own / other, 1) if unit == "ratio" else own,
+        "unit": unit,
         "ours": own,
         "peer": other,
-        "peer_name": "SQLite writer, one unit an operation, two commits each (WAL, FULL), no network",
+        "peer_name": peer.described,
         "rounds": lines,
     }
 
 
-def _load(house: House, agents: int) -> Worker:
+def asking(house: House, agents: int) -> Worker:
     """The asking agents, enrolled, each with an address of its own; one process on the load's core."""
     network = house.network
     homes = network.folder / "homes"
@@ -96,26 +86,51 @@ def _load(house: House, agents: int) -> Worker:
     return Worker(network.inside([*core, *MODULE, "bench.grant_load", *words]))
 
 
-def _round(house: House, load: Worker, peer: Worker, syncs: int, operations: int) -> Line:
-    before = cpu_seconds(house.master.pid)
-    ours = msgspec.convert(load.ask(syncs), Round)
-    used_s = cpu_seconds(house.master.pid) - before
-    plain_s = float(peer.ask(operations))
-    return {
-        "ours": round(ours.units / ours.seconds),
-        "peer": round(operations / plain_s),
-        "detail": {
-            "cpu_ms_per_sync": round(used_s / ours.syncs * 1_000, 2),
-            "core_used": round(used_s / ours.seconds, 2),
-            "p50_ms": ours.p50_ms,
-            "p99_ms": ours.p99_ms,
-        },
-    }
-
-
-def _check_ledger(house: House, expected: int) -> None:
+def check_ledger(house: House, expected: int) -> None:
     """What was counted is what the master has on record after it was killed and started again."""
     house.master.kill()
     house.master.start()
     lent = house.pool("port")["lent"]
     assert lent == expected, f"{expected} units were counted, {lent} are on record"
+
+
+def _timed(lender: Lender, count: int, units: int) -> tuple[Round, float]:
+    """One round, and the CPU seconds that the server used for it."""
+    before = cpu_seconds(lender.server)
+    found = lender.ask(count, units)
+    return found, cpu_seconds(lender.server) - before
+
+
+def _line(ours: tuple[Round, float], theirs: tuple[Round, float], peer: str, folder: Path) -> Line:
+    return {
+        "ours": ours[0].per_second,
+        "peer": theirs[0].per_second,
+        "detail": {
+            "licence-master": _detail(*ours),
+            peer: _detail(*theirs),
+            "disk": {"fsync_us": fsync_us(folder)},
+        },
+    }
+
+
+def _detail(found: Round, used_s: float) -> dict[str, float]:
+    detail: dict[str, Any] = {
+        "cpu_ms_per_operation": round(used_s / found.operations * 1_000, 2),
+        "core_used": round(used_s / found.seconds, 2),
+        "p50_ms": found.p50_ms,
+        "p99_ms": found.p99_ms,
+    }
+    return detail | ({"again_per_operation": round(found.again / found.operations, 1)} if found.again else {})
+
+
+def fsync_us(folder: Path) -> float:
+    """The median time in µs that 4 KiB more of a file need to be on this disk (fdatasync)."""
+    path, taken = folder / "fsync", []
+    with path.open("wb", buffering=0) as file:
+        for _ in range(FSYNCS):
+            file.write(bytes(4096))
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            taken.append(time.perf_counter() - began)
+    path.unlink()
+    return round(statistics.median(taken) * 1e6)

@@ -1,13 +1,17 @@
 """A licence server's writer as open-source ones are written: one unit an operation, two commits each.
 
-`python -m bench.plain_writer FILE`: for each line `COUNT` on standard input it lends so many units and prints
-the seconds that took. SQLite with WAL and synchronous=FULL, no network, no signature: everything but the
-commits is left out in its favour.
+`python -m bench.plain_writer FILE` answers rounds (worker.py); it is one client, which is its server too.
+SQLite with WAL and synchronous=FULL, no network, no signature: everything but the commits is left out in its
+favour.
 """
 
 import sqlite3
 import sys
 import time
+
+import msgspec
+
+from bench.worker import summary
 
 SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -36,15 +40,18 @@ def lend(database: sqlite3.Connection, holder: str) -> None:
 
 
 def main() -> None:
-    """Answer each number read by the seconds that so many operations took."""
+    """Answer rounds; the units of an operation are one, whatever is asked for."""
     database = sqlite3.connect(sys.argv[1], isolation_level=None)
     database.executescript(SCHEMA)
     print("ready", flush=True)
     for line in sys.stdin:
-        began = time.perf_counter()
-        for number in range(int(line)):
+        count, _ = map(int, line.split())
+        latencies_s = []
+        for number in range(count):
+            began = time.perf_counter()
             lend(database, f"phone-{number}")
-        print(time.perf_counter() - began, flush=True)
+            latencies_s.append(time.perf_counter() - began)
+        print(msgspec.json.encode(summary(latencies_s, count, sum(latencies_s))).decode(), flush=True)
 
 
 if __name__ == "__main__":

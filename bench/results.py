@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,16 @@ def machine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "file_system": file_system(Path(tempfile.gettempdir())),
     }
+
+
+def file_system(folder: Path) -> str:
+    """Return the type of the file system that a folder is on, as ext4: what fsync costs depends on it."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    place = folder.resolve()
+    holding = [(len(point), kind) for point, kind in mounts if place.is_relative_to(point)]
+    return max(holding)[1]
 
 
 def read(path: Path = PATH) -> dict[str, Any]:
@@ -51,7 +61,8 @@ def markdown(content: dict[str, Any]) -> str:
         cells += [_ratio(entry), entry["peer_name"]]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     host = content["machine"]
-    lines += ["", f"{host['cpu']}, {host['cores']} cores, Linux {host['kernel']}, Python {host['python']}."]
+    versions = f"Linux {host['kernel']}, Python {host['python']}, {host['file_system']}"
+    lines += ["", f"{host['cpu']}, {host['cores']} cores, {versions}."]
     return "\n".join(lines) + "\n"
 
 

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 
 from agent.edges.local_client import ask
-from tests.acceptance.house import AGENTS, INSTALLATION, SIP, House, agent_configuration
+from tests.acceptance.house import AGENTS, SIP, House, agent_configuration
 from tests.acceptance.peers.network import Network, program
 from tests.acceptance.peers.processes import Command, own_command
 from tests.acceptance.peers.waiting import until
@@ -54,11 +53,7 @@ def enrol(house: House, data: Mapping[str, Path]) -> None:
 
 
 def _joining(house: House, pbx: str, data: Path) -> Joining:
-    transport = httpx.HTTPTransport(uds=str(house.folder / "data" / "admin.sock"))
-    with httpx.Client(transport=transport, base_url="http://admin") as client:
-        answer = client.post(f"/api/v1/installations/{INSTALLATION}/invites", json={"pbx": pbx})
-        answer.raise_for_status()
-        invited: dict[str, Any] = answer.json()
+    invited = house.order("invites", {"pbx": pbx})
     return Joining(f"https://{house.host}:{AGENTS}", invited["token"], invited["pin"], str(data))
 
 
@@ -66,16 +61,22 @@ class Agent(Command):
     """`pbx-agent run` for one PBX; its objects are users, each AOR one."""
 
     def __init__(
-        self, network: Network, pbx: str, registrar: tuple[str, int], *, prefix: Sequence[str] = ()
+        self,
+        network: Network,
+        pbx: str,
+        registrar: tuple[str, int],
+        *,
+        prefix: Sequence[str] = (),
+        **entry: Any,
     ) -> None:
-        """Write its agent.yaml; it can be enrolled then, and started after that."""
+        """Write its agent.yaml with the keys in `entry`; it can be enrolled then, and started after that."""
         self.pbx = pbx
         self.address = (network.address(), SIP)
         home = network.folder / f"agent-{pbx}"
         home.mkdir()
         self.config = home / "agent.yaml"
         self.data = home / "data"
-        made = agent_configuration(pbx, self.address[0], registrar[0])
+        made = agent_configuration(pbx, self.address[0], registrar[0], **entry)
         made["pbxs"][0]["sip"]["limits"] = LIMITS
         self.config.write_bytes(msgspec.json.encode(made))
         words = [*prefix, own_command("pbx-agent"), "run", "--config", str(self.config)]

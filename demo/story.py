@@ -113,6 +113,7 @@ class Story:
         await self._show_pools(lambda pools: pools["port"]["used"] == 3 and pools["port"]["free"] == 0)
         leaving = await self.world.phone(self.world.sites["lyon"], "302")
         _expect(await leaving.unregister(), 200)
+        await self._settled(lambda pools: pools["port"]["used"] == 2)  # the master has heard of it
         _expect(await self.world.register("hq", "203"), 200)
         return f"first refused ({outcome.warning}); after 302 left, 203 answered 200"
 

@@ -1,10 +1,18 @@
 """master.yaml as values: installations, their PBXs and policy, where to listen, which certificate."""
 
+import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from licence_master.catalogue import read_catalogue
+from licensing.box.sighting import DOUBTS, TOLERATED
+from licensing.codes import Refusal
+from licensing.files.licence_file import PublicKey
+from licensing.licence_type import LicenceType
+from licensing.terms import day, upgrading
 from runtime.config import ConfigModel, ConfigPath, FieldError
 
 DEFAULT_PATH = Path("/etc/licence-master/master.yaml")
@@ -12,13 +20,19 @@ DEFAULT_PATH = Path("/etc/licence-master/master.yaml")
 # Names travel in URLs, file names, tokens and commands.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Address = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s\[\]:/]+):\d{1,5}$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^https://[^\s/]+$")]
 Mac = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{2}([:-]?[0-9A-Fa-f]{2}){5}$")]
 Release = Annotated[int, Field(ge=1, le=99)]
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
+MacDoubt = Literal["unseen", "unprovable", "changed", "spoofed", "moved", "cloned"]
 
 
 class Policy(ConfigModel):
-    """What a PBX does at the edges of its licences; a PBX may set its own where it differs."""
+    """What a PBX does at the edges of its licences; a PBX may set its own where it differs.
+
+    `hardware` says for a state of the MAC of its box (docs/hardware.md) whether licences that are bound to it
+    count, with an `alarm`, or not (`enforce`).
+    """
 
     enforcement: Literal["enforce", "report"] = "enforce"
     away: Literal["refuse", "report"] = "refuse"
@@ -26,17 +40,29 @@ class Policy(ConfigModel):
     grace_days: Annotated[int, Field(ge=1, le=3_650)] = 30
     linger_s: dict[str, Seconds] = Field(default_factory=lambda: {"user": 120})
     clone: Literal["alert", "freeze", "quarantine"] = "alert"
+    hardware: dict[MacDoubt, Literal["enforce", "alarm"]] = Field(default_factory=dict)
     pins: tuple[str, ...] = ()
 
     def overridden_by(self, other: "Policy | None") -> "Policy":
         """This policy with the fields that `other` really set."""
         if other is None:
             return self
-        return self.model_copy(update={name: getattr(other, name) for name in other.model_fields_set})
+        changed = {name: getattr(other, name) for name in other.model_fields_set}
+        changed["hardware"] = {**self.hardware, **other.hardware}
+        return self.model_copy(update=changed)
+
+    @property
+    def tolerates(self) -> tuple[str, ...]:
+        """The states of a MAC in which licences that are bound to it count all the same."""
+        said = {doubt: "alarm" if doubt in TOLERATED else "enforce" for doubt in DOUBTS} | self.hardware
+        return tuple(doubt for doubt, stance in said.items() if stance == "alarm")
 
 
-class PbxConfig(ConfigModel):
-    """One PBX of an installation, as in the scenario file."""
+class PbxFields(ConfigModel):
+    """One PBX, here and in a scenario.
+
+    `reserve` keeps so many units of the master's pools for this PBX: `{port: 20, ipva: 20}`.
+    """
 
     name: Name
     role: Literal["master", "slave"] = "slave"
@@ -47,7 +73,16 @@ class PbxConfig(ConfigModel):
     standby_for: Name | tuple[Name, ...] = ()
     cloud: bool = False
     interfaces: tuple[str, ...] = ()
-    policy: Policy | None = None
+    reserve: dict[str, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(default_factory=dict)
+
+    @field_validator("reserve")
+    @classmethod
+    def _pools_are_lent(cls, reserve: dict[str, int]) -> dict[str, int]:
+        pools = read_catalogue().reservable if reserve else ()
+        for pool in reserve:
+            if pool not in pools:
+                raise ValueError(f'expected pools that are lent ({", ".join(pools)}), found "{pool}"')
+        return reserve
 
     @property
     def protected(self) -> tuple[str, ...]:
@@ -55,38 +90,44 @@ class PbxConfig(ConfigModel):
         return (self.standby_for,) if isinstance(self.standby_for, str) else self.standby_for
 
 
+class PbxConfig(PbxFields):
+    """One PBX of an installation, with a policy of its own where it differs."""
+
+    policy: Policy | None = None
+
+
+class ActivityConfig(ConfigModel):
+    """How many days it is kept what objects did, and what was denied; hourly peaks are kept for ever."""
+
+    keep_days: Annotated[int, Field(ge=2, le=36_500)] = 400
+
+
 class InstallationConfig(ConfigModel):
-    """One customer: a ledger of its own, its PBXs and its policy."""
+    """One customer: a ledger of its own, its PBXs and its policy.
+
+    `assignments` names a file that decides alone who is assigned which licence; null: commands and API do.
+    """
 
     name: Name
     software: Release
     mixed_versions: Literal["strict", "lenient"] = "strict"
     ipva_binding: Literal["holder", "consumer"] = "holder"
     policy: Policy = Policy()
+    assignments: ConfigPath | None = None
+    activity: ActivityConfig = ActivityConfig()
     pbxs: tuple[PbxConfig, ...] = ()
 
     @model_validator(mode="after")
     def _pbxs_fit(self) -> "InstallationConfig":
-        names = [pbx.name for pbx in self.pbxs]
-        _refuse_twice("pbxs", names)
-        masters = [number for number, pbx in enumerate(self.pbxs) if pbx.role == "master"]
-        if not masters:
-            raise FieldError("no PBX has role: master; the licence master's own PBX needs it", "pbxs")
-        if len(masters) > 1:
-            text = f"a second master; {names[masters[0]]} is the master already"
-            raise FieldError(text, "pbxs", masters[1], "role")
-        for number, pbx in enumerate(self.pbxs):
-            for protected in pbx.protected:
-                if protected == pbx.name or protected not in names:
-                    text = f'expected the name of another PBX of this list, found "{protected}"'
-                    raise FieldError(text, "pbxs", number, "standby_for")
+        check_pbxs(self.pbxs)
         return self
 
 
 class AgentsConfig(ConfigModel):
     """Where agents reach this master, how often they sync, and how many requests they may send.
 
-    `advertise` is the address that `invite` prints.
+    `advertise` is the address that `invite` prints. Limits are of an IPv4 address or an IPv6 /64; all agents
+    behind a proxy or a NAT are one.
     """
 
     listen: Address = "0.0.0.0:8443"
@@ -94,12 +135,20 @@ class AgentsConfig(ConfigModel):
     sync_s: Annotated[int, Field(ge=1, le=3_600)] = 30
     agent_per_s: Annotated[int, Field(ge=1)] = 100
     address_per_s: Annotated[int, Field(ge=1)] = 1_000
+    address_connections: Annotated[int, Field(ge=1)] = 1_000
 
 
 class AdminConfig(ConfigModel):
-    """Where the admin API listens, beside the Unix socket in the data directory."""
+    """Where the admin API listens, beside the Unix socket in the data directory, and its limits.
+
+    `origins` are further addresses of the console as browsers see it, such as that of a proxy in front.
+    """
 
     listen: Address = "127.0.0.1:8444"
+    origins: tuple[Origin, ...] = ()
+    address_per_s: Annotated[int, Field(ge=1)] = 100
+    caller_per_s: Annotated[int, Field(ge=1)] = 50
+    address_connections: Annotated[int, Field(ge=1)] = 100
 
 
 class TlsConfig(ConfigModel):
@@ -123,6 +172,33 @@ class TlsConfig(ConfigModel):
         return (self.certificate, self.key) if self.certificate and self.key else None
 
 
+class ReleaseConfig(ConfigModel):
+    """A release of the software: when it was published, and what is new in it with a licence of its own."""
+
+    release: Release
+    published: datetime.date
+    new: tuple[str, ...] = ()
+
+    @field_validator("published", mode="before")
+    @classmethod
+    def _may_be_quoted(cls, value: object) -> object:
+        found = day.parse(value) if isinstance(value, str) else None
+        return value if found is None else datetime.date(*day.date(found))
+
+    @model_validator(mode="after")
+    def _types_can_be_read(self) -> "ReleaseConfig":
+        for number, text in enumerate(self.new):
+            parsed = LicenceType.parse(text)
+            if isinstance(parsed, Refusal):
+                raise FieldError(parsed.detail, "new", number)
+        return self
+
+    @property
+    def value(self) -> upgrading.Release:
+        """As the rules read it."""
+        return upgrading.Release(self.release, day.of_date(*self.published.timetuple()[:3]), self.new)
+
+
 class MasterConfig(ConfigModel):
     """The whole of master.yaml."""
 
@@ -130,11 +206,36 @@ class MasterConfig(ConfigModel):
     agents: AgentsConfig = AgentsConfig()
     admin: AdminConfig = AdminConfig()
     tls: TlsConfig = TlsConfig()
+    licence_roots: tuple[str, ...] = ()
+    releases: tuple[ReleaseConfig, ...] = ()
     installations: tuple[InstallationConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
+    def _roots_are_keys(self) -> "MasterConfig":
+        for number, text in enumerate(self.licence_roots):
+            key = PublicKey.parse(text)
+            if isinstance(key, Refusal):
+                raise FieldError(key.detail, "licence_roots", number)
+        return self
+
+    @property
+    def roots(self) -> tuple[PublicKey, ...]:
+        """The keys that signed licence files hang on."""
+        parsed = [PublicKey.parse(text) for text in self.licence_roots]
+        return tuple(key for key in parsed if isinstance(key, PublicKey))
+
+    @property
+    def published(self) -> tuple[upgrading.Release, ...]:
+        """The releases whose date is known."""
+        return tuple(each.value for each in self.releases)
+
+    @model_validator(mode="after")
     def _names_are_single(self) -> "MasterConfig":
-        _refuse_twice("installations", [installation.name for installation in self.installations])
+        numbers = [each.release for each in self.releases]
+        for number, release in enumerate(numbers):
+            if release in numbers[:number]:
+                raise FieldError(f"release {release} stands here twice", "releases", number, "release")
+        refuse_twice("installations", [installation.name for installation in self.installations])
         return self
 
     def installation(self, name: str) -> InstallationConfig | None:
@@ -148,7 +249,27 @@ def host_and_port(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _refuse_twice(key: str, names: list[str]) -> None:
+def refuse_twice(key: str, names: list[str]) -> None:
+    """FieldError at the first name that stands in the list `key` a second time."""
+    seen: set[str] = set()
     for number, name in enumerate(names):
-        if name in names[:number]:
+        if name in seen:
             raise FieldError(f'"{name}" stands here twice; names are single', key, number, "name")
+        seen.add(name)
+
+
+def check_pbxs(pbxs: Sequence[PbxFields]) -> None:
+    """FieldError where names are not single, or there is not one master, or nobody to stand by for."""
+    names = [pbx.name for pbx in pbxs]
+    refuse_twice("pbxs", names)
+    masters = [number for number, pbx in enumerate(pbxs) if pbx.role == "master"]
+    if not masters:
+        raise FieldError("no PBX has role: master; the licence master's own PBX needs it", "pbxs")
+    if len(masters) > 1:
+        text = f"a second master; {names[masters[0]]} is the master already"
+        raise FieldError(text, "pbxs", masters[1], "role")
+    for number, pbx in enumerate(pbxs):
+        for protected in pbx.protected:
+            if protected == pbx.name or protected not in names:
+                text = f'expected the name of another PBX of this list, found "{protected}"'
+                raise FieldError(text, "pbxs", number, "standby_for")

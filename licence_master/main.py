@@ -2,16 +2,19 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from licence_master.config import MasterConfig, host_and_port
-from licence_master.edges.admin_api import admin_application
+from licence_master.edges.admin_api import admin_doors
 from licence_master.edges.agent_api import agent_application
-from licence_master.edges.doorkeeper import Doorkeeper
+from licence_master.edges.entrance import Door, Entrance
+from licence_master.service import expiry
 from licence_master.service.founding import joining, surroundings
 from licence_master.service.installation import Installation, open_installation
 from licence_master.service.reload import reconfigure
 from licence_master.store.directory import DataDirectory
+from runtime.ballast import Room
 from runtime.daemon import notify_ready, spare_the_collector
 from runtime.logs import logger
 from runtime.server import bound_port, listen_tcp, listen_unix, serve
@@ -34,14 +37,18 @@ class Main:
         """Serve until `stop`; raises when a store fails or anything else ends before."""
         config, directory = self.config, DataDirectory(self.config.data)
         around = surroundings(config)
+        around.ballast.begin()
         agents = listen_tcp(*host_and_port(config.agents.listen))
         admin = listen_tcp(*host_and_port(config.admin.listen))
         local = listen_unix(directory.admin_socket)
         self.agents_port, self.admin_port = bound_port(agents), bound_port(admin)
         known, join = self._installations, joining(config, self.agents_port)
-        agent_app = agent_application(known, config.agents, around.clock)
-        admin_app = admin_application(known, Doorkeeper(known, directory), join)
-        local_app = admin_application(known, Doorkeeper(known, None), join)
+        agent_app = Entrance(
+            agent_application(known, config.agents, around.clock),
+            Door("request", per_s=config.agents.address_per_s),
+            around.clock,
+        )
+        admin_app, local_app = admin_doors(config.admin, known, directory, join, around.clock)
         tls, opened = config.tls.pair or directory.certificate, self._door_opened
         async with AsyncExitStack() as stores, self._tasks as tasks:
             for each in config.installations:
@@ -50,21 +57,40 @@ class Main:
                 tasks.create_task(installation.run(), name=f"store {each.name}")
                 await installation.begin(each, recovery=True)
                 known[each.name] = installation
+            door = partial(serve, stop=stop, on_started=opened)
             doors = [
-                tasks.create_task(serve(agent_app, agents, stop=stop, tls=tls, on_started=opened)),
-                tasks.create_task(serve(admin_app, admin, stop=stop, tls=tls, on_started=opened)),
-                tasks.create_task(serve(local_app, local, stop=stop, on_started=opened)),
+                tasks.create_task(
+                    door(agent_app, agents, tls=tls, per_source=config.agents.address_connections)
+                ),
+                tasks.create_task(
+                    door(admin_app, admin, tls=tls, per_source=config.admin.address_connections)
+                ),
+                tasks.create_task(door(local_app, local)),
+            ]
+            watches = [
+                tasks.create_task(around.ballast.watch(self._room_changed)),
+                tasks.create_task(expiry.watch(known)),
+                *(tasks.create_task(installation.snapshots.watch()) for installation in known.values()),
+                *(tasks.create_task(installation.upkeep.watch()) for installation in known.values()),
             ]
             await stop.wait()
+            for watch in watches:
+                watch.cancel()
             for installation in known.values():
                 installation.end_polls()
             await asyncio.wait(doors)
             for installation in known.values():
+                await installation.snapshots.at_stop()
                 installation.stop()
 
     def reload(self) -> None:
         """Read the configuration again (SIGHUP) and follow what may change while serving."""
         self._tasks.create_task(reconfigure(self.config, self.path, self._installations))
+
+    def _room_changed(self, room: Room) -> None:
+        """Who was refused for want of room asks again."""
+        for installation in self._installations.values() if room is Room.AMPLE else ():
+            installation.wake_all()
 
     def _door_opened(self) -> None:
         self._closed_doors -= 1

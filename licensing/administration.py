@@ -7,8 +7,6 @@ installed and removed in `inventory`.
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from licensing import recall
-from licensing.claims import Claims, Demands
 from licensing.codes import Code, Refusal
 from licensing.demand import PoolKey
 from licensing.installation import Pbx, Settings
@@ -21,14 +19,19 @@ from licensing.ledger import (
     PbxRemoved,
     PolicyChanged,
     RecoveryStarted,
+    Restored,
     Revoked,
     SettingsChanged,
     SiteConfirmed,
     SiteReleased,
     TermRaised,
+    evolve,
     replay,
 )
-from licensing.recovery import everyone
+from licensing.lender import bound, recall
+from licensing.lender.claims import Claims, Demands
+from licensing.lender.recovery import everyone
+from licensing.named.assigned import kept
 from licensing.rules import LicenceWarning
 from licensing.state import State
 
@@ -50,19 +53,33 @@ def change(
     silent: Set[str] = frozenset(),
     warnings: tuple[LicenceWarning, ...] = (),
 ) -> Change:
-    """The change that these events make: woken is who can be served now, or has to give back."""
-    after = replay(events, state)
+    """The change that these events make: woken is who can be served now, or has to give back.
+
+    Assigned units are settled once for all events together (L.r26): nobody loses one in between.
+    """
+    after, events = as_one(state, replay(events, state), events)
     claims = Claims(after, demands or {}, silent)
     keys = {key for key in {*state.pools, *after.pools, *after.lent} if _differs(state, after, key)}
     if state.recovering and not after.recovering:
         keys |= after.pools.keys()
     moved = {name for name in after.shares if state.place_of(name) != after.place_of(name)} - silent
-    wake = recall.served_by(claims, keys) | recall.holders_of_surplus(claims, keys) | moved
+    told = bound.told(after, demands or {}, keys) - silent
+    wake = recall.served_by(claims, keys) | recall.holders_of_surplus(claims, keys) | moved | told
     return Change(after, tuple(events), wake, warnings)
 
 
+def as_one(before: State, after: State, events: Sequence[AnyEvent]) -> tuple[State, Sequence[AnyEvent]]:
+    """The state after these events as one change, and the events that make it."""
+    keep = kept(before, after) if len(events) > 1 else None
+    return (after, events) if keep is None else (evolve(after, keep), (*events, keep))
+
+
 def _differs(before: State, after: State, key: PoolKey) -> bool:
-    return before.pool(key) != after.pool(key) or before.lent_from(key) != after.lent_from(key)
+    return (
+        before.pool(key) != after.pool(key)
+        or before.lent_from(key) != after.lent_from(key)
+        or before.reserved(key) != after.reserved(key)
+    )
 
 
 def found(instance: str, term: int, *, recovery: bool, settings: Settings, pbxs: Sequence[Pbx]) -> Change:
@@ -74,9 +91,14 @@ def found(instance: str, term: int, *, recovery: bool, settings: Settings, pbxs:
     return change(State(), events)
 
 
-def start_recovery(state: State) -> Change:
-    """A store that may have lost history (restored from a backup) lends nothing new for now."""
-    return change(state, [RecoveryStarted(everyone(state)), TermRaised(state.term + 1)])
+def start_recovery(state: State, *, instance: str = "", term: int = 0) -> Change:
+    """A store that was restored from a backup lends nothing new before it knows what each agent holds.
+
+    `instance` is its new name, so that no agent takes it for the store that went on (empty: it keeps its
+    own); its term is above that of the backup and above `term`, the highest that is known.
+    """
+    restored = Restored(instance or state.instance, max(state.term, term) + 1)
+    return change(state, [restored, RecoveryStarted(everyone(state))])
 
 
 def raise_term(state: State) -> Change:

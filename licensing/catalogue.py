@@ -11,20 +11,15 @@ from typing import Literal
 
 import msgspec
 
+from licensing import lent
 from licensing.codes import Code, Refusal
+from licensing.demand import DemandClass
+from licensing.lent import LentLicence, LentMode
 from licensing.licence_type import LicenceType
+from licensing.named.kinds import NamedLicence, ordered
+from licensing.named.kinds import problems as named_problems
 
-Mode = Literal[
-    "bound",
-    "floating_port",
-    "floating_paired",
-    "floating_call",
-    "floating_login",
-    "per_user",
-    "per_object",
-    "per_queue",
-    "condition",
-]
+Mode = LentMode | Literal["per_user", "per_object", "condition"]
 
 
 class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
@@ -35,11 +30,21 @@ class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     ratio: str
 
 
+class Gift(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an update to a release under SSA gives a right to: so many units of a licence for each (7.1)."""
+
+    to_release: int
+    licence: str
+    units: int
+
+
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"class_": "class"}):
     """One licence type; `type` is a template with `{release}`, None for an app that needs no licence.
 
     `tier` is N of %N (0: standard), `cap` N of $N; lists name ids of other rows, `excludes` also
-    `master_slave`. Row ids and pool names are those of the answers.
+    `master_slave`; `requires_waived_for` and `group_kinds` are explained at NamedLicence. `parts` of an app
+    are what it can do, each with the licences that it needs. `demand` is the class of a pool that is lent by
+    single uses, its name where left out. Row ids and pool names are those of the answers.
     """
 
     id: str
@@ -56,18 +61,59 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True,
     excludes: tuple[str, ...] = ()
     install_at: Literal["master"] | None = None
     paired_with: tuple[str, ...] = ()
+    platform: Literal["gateway", "ipva"] | None = None
+    demand: str | None = None
     bound_to: Literal["ipva_mac"] | None = None
     converts: Conversion | None = None
     contains: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     requires_any: tuple[str, ...] = ()
     requires_waived_for: tuple[str, ...] = ()
+    group_kinds: tuple[str, ...] = ()
+    parts: dict[str, tuple[str, ...]] = {}
     min_software: int = 0
     min_pbx_software: int = 0
     version_compared_with: str = "pbx"
     queues_per_client: int | None = None
     models_needing_it: tuple[str, ...] = ()
+    ssa_update_gift: Gift | None = None
     facts: dict[str, object] = {}
+
+    @property
+    def assigned(self) -> NamedLicence | None:
+        """The terms of a licence that is assigned to users (4, 5, 6) or objects (5.5); None for any other."""
+        if self.mode not in ("per_user", "per_object") or self.tier:
+            return None
+        return NamedLicence(
+            id=self.id,
+            name=self.name,
+            pool=self.pool or self.id,
+            per_object=self.mode == "per_object",
+            contains=self.contains,
+            requires=self.requires,
+            waived_for=self.requires_waived_for,
+            min_software=self.min_software,
+            group_kinds=self.group_kinds,
+        )
+
+    def lent(self, rows: Mapping[str, "Row"]) -> LentLicence | None:
+        """The terms of a licence whose units are lent (2, 3, 7), among these rows; None for any other."""
+        mode = self.mode
+        if mode is None or mode == "per_user" or mode == "per_object" or mode == "condition":
+            return None
+        pool = self.pool or self.id
+        paired = (rows[name].pool or name if name in rows else name for name in self.paired_with)
+        return LentLicence(
+            id=self.id,
+            pool=pool,
+            mode=mode,
+            class_=self.demand or pool,
+            paired_with=frozenset(paired),
+            platform=self.platform,
+            by_client=self.version_compared_with != "pbx",
+            min_software=self.min_pbx_software,
+            per_client=self.queues_per_client or 0,
+        )
 
     def type_for(self, release: int) -> LicenceType:
         """The licence type of this row at a software release; hardware has the same at each."""
@@ -114,6 +160,8 @@ class Catalogue:
     types: Mapping[tuple[str, str, str], Row]
     classes: Mapping[str, LicenceClass]
     pools: tuple[str, ...]
+    named: tuple[NamedLicence, ...]
+    lent: tuple[DemandClass, ...]
 
     @classmethod
     def from_rows(cls, document: object) -> "Catalogue":
@@ -137,7 +185,19 @@ class Catalogue:
         if problems:
             raise CatalogueError(problems)
         types = {_key(row.type_for(1)): row for row in rows.values() if row.type is not None}
-        return cls(rows, types, plain.classes, plain.pools)
+        return cls(rows, types, plain.classes, plain.pools, ordered(_named(rows)), lent.classes(_lent(rows)))
+
+    @property
+    def reservable(self) -> tuple[str, ...]:
+        """The master's pools that shares draw from, which may be reserved for a PBX (L.r35)."""
+        boxes = {pool for demand in self.lent if demand.bound for pool in demand.pools}
+        slots = (slot for demand in self.lent for slot in demand.slots)
+        return tuple(dict.fromkeys(each.pool for slot in slots for each in slot if each.pool not in boxes))
+
+    @property
+    def apps(self) -> tuple[Row, ...]:
+        """The apps that need no licence of their own, in the order of the document (5.3 to 6.9)."""
+        return tuple(row for row in self.rows.values() if row.type is None)
 
     def row_of(self, licence_type: LicenceType) -> Row | Refusal:
         """The row of a type, whatever its release; `invalid_type` for a name that no row has (L.r1).
@@ -188,10 +248,58 @@ def _problems(rows: Mapping[str, Row], document: _Document) -> Iterator[str]:
         yield from _reference_problems(row, rows)
         if licence_class is not None:
             yield from _type_problems(row, licence_class, seen)
+    yield from named_problems(_named(rows))
+    yield from _lent_problems(rows)
+    yield from _app_problems(rows)
+
+
+def _named(rows: Mapping[str, Row]) -> list[NamedLicence]:
+    return [named for row in rows.values() if (named := row.assigned) is not None]
+
+
+def _lent(rows: Mapping[str, Row]) -> list[LentLicence]:
+    return [found for row in rows.values() if (found := row.lent(rows)) is not None]
+
+
+def _lent_problems(rows: Mapping[str, Row]) -> Iterator[str]:
+    """What is lent lies in a pool of its own mode, and only a pool of single uses names its class."""
+    yield from lent.problems(_lent(rows))
+    modes: dict[str | None, set[Mode | None]] = {}
+    for row in rows.values():
+        modes.setdefault(row.pool, set()).add(row.mode)
+    for row in rows.values():
+        if row.lent(rows) is None:
+            continue
+        if row.pool is None:
+            yield f"{row.id}: a licence that is lent needs a pool"
+        elif len(modes[row.pool]) > 1:
+            yield f"{row.id}: rows of several modes feed its pool {row.pool}"
+        if row.min_software:
+            yield f"{row.id}: a licence that is lent has min_pbx_software, not min_software"
+    for row in rows.values():
+        if row.demand is not None and row.mode not in lent.BY_USE:
+            yield f"{row.id}: demand belongs to the modes {', '.join(lent.BY_USE)}"
+
+
+def _app_problems(rows: Mapping[str, Row]) -> Iterator[str]:
+    """What an app without a licence of its own rests on is assigned to its user; nothing else has parts."""
+    named = {licence.id for licence in _named(rows)}
+    for row in rows.values():
+        if row.type is not None and (row.parts or row.requires_any):
+            yield f"{row.id}: only an app without a licence of its own has parts or requires_any"
+        if row.id in named and (row.min_pbx_software or row.version_compared_with != "pbx"):
+            yield f"{row.id}: a licence that is assigned is compared with the software of its PBX"
+        if row.id in named and row.pool is None:
+            yield f"{row.id}: a licence that is assigned needs a pool"
+        wanted = (*row.requires, *row.requires_any, *(name for part in row.parts.values() for name in part))
+        for name in wanted if row.type is None else ():
+            if name not in named:
+                yield f"{row.id}: {name} is no licence that is assigned to a name"
 
 
 def _reference_problems(row: Row, rows: Mapping[str, Row]) -> Iterator[str]:
-    named = (*row.excludes, *row.paired_with, *row.contains, *row.requires, *row.requires_any)
+    named = [*row.excludes, *row.paired_with, *row.contains, *row.requires, *row.requires_any]
+    named += [row.ssa_update_gift.licence] if row.ssa_update_gift else []
     pools = {other.pool for other in rows.values()}
     for name in named:
         if name not in rows and name not in pools and name != "master_slave":

@@ -13,6 +13,7 @@ class Code(StrEnum):
 
     # licences
     NO_FREE_LICENCE = "no_free_licence"
+    RESERVED = "reserved"
     LICENCE_VERSION_TOO_LOW = "licence_version_too_low"
     MIN_SOFTWARE = "min_software"
     IPVA_MISSING = "ipva_missing"
@@ -26,8 +27,11 @@ class Code(StrEnum):
     MAC_MISMATCH = "mac_mismatch"
     MAC_SPOOFED = "mac_spoofed"
     MAC_UNPROVABLE = "mac_unprovable"
+    MAC_MOVED = "mac_moved"
+    MAC_CLONED = "mac_cloned"
     RELAY_MISSING = "relay_missing"
     RELAY_CHANNELS_EXHAUSTED = "relay_channels_exhausted"
+    QUEUES_PER_CLIENT = "queues_per_client"
     NOT_LICENSED = "not_licensed"
     REQUIRES_LICENCE = "requires_licence"
     TIER_BASE_MISSING = "tier_base_missing"
@@ -37,6 +41,25 @@ class Code(StrEnum):
     EXPIRED = "expired"
     ALREADY_INSTALLED = "already_installed"
     UNKNOWN_OBJECT = "unknown_object"
+    UNASSIGNED = "unassigned"
+    CREDIT_SHORT = "credit_short"
+    ALREADY_AGREED = "already_agreed"
+    NOT_INCLUDED = "not_included"
+    # licence files
+    FILE_MALFORMED = "file_malformed"
+    FILE_CHANGED = "file_changed"
+    DUPLICATE_KEY = "duplicate_key"
+    NUMBER_NOT_WHOLE = "number_not_whole"
+    UNKNOWN_CRITICAL = "unknown_critical"
+    ALGORITHM_MISMATCH = "algorithm_mismatch"
+    KEY_UNTRUSTED = "key_untrusted"
+    KEY_REVOKED = "key_revoked"
+    FILE_REVOKED = "file_revoked"
+    ISSUE_OLD = "issue_old"
+    ISSUER_MISMATCH = "issuer_mismatch"
+    NOT_YET_VALID = "not_yet_valid"
+    WRONG_MASTER = "wrong_master"
+    SIGNATURE_UNCHECKED = "signature_unchecked"
     # state of the site
     FROZEN = "frozen"
     RECOVERING = "recovering"
@@ -47,6 +70,7 @@ class Code(StrEnum):
     SIGNATURE_INVALID = "signature_invalid"
     UNKNOWN_AGENT = "unknown_agent"
     TOKEN_INVALID = "token_invalid"  # noqa: S105 - a code, not a secret
+    SIGN_IN_FAILED = "sign_in_failed"
     UNKNOWN_INSTALLATION = "unknown_installation"
     EPOCH_OLD = "epoch_old"
     SEQ_OLD = "seq_old"
@@ -55,16 +79,20 @@ class Code(StrEnum):
     VERSION_UNSUPPORTED = "version_unsupported"
     RATE_LIMITED = "rate_limited"
     STORE_FAILED = "store_failed"
+    DISK_FULL = "disk_full"
     # found by the agent
     PIN_MISMATCH = "pin_mismatch"
     TERM_OLD = "term_old"
     INSTANCE_CONFLICT = "instance_conflict"
     FLOOD = "flood"
+    PBX_LINK_LOST = "pbx_link_lost"
     # the admin API
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     INVALID_REQUEST = "invalid_request"
     SHARE_HELD = "share_held"
+    NAME_TAKEN = "name_taken"
+    CONFIGURED = "configured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +104,17 @@ class Entry:
     hint: str
 
 
+_FILE_AGAIN = "Fetch the file again, as an attachment rather than as text."
+_ISSUE_AGAIN = "Ask the issuer to make the file with licence-file issue."
+
 TABLE: dict[Code, Entry] = {
     Code.NO_FREE_LICENCE: Entry(
         409, "No free licence", "Free a registration or install more licences of this pool."
+    ),
+    Code.RESERVED: Entry(
+        409,
+        "The free licences are reserved for another PBX",
+        "Lower the reserve of that PBX in master.yaml, or install more licences of this pool.",
     ),
     Code.LICENCE_VERSION_TOO_LOW: Entry(
         409,
@@ -117,17 +153,36 @@ TABLE: dict[Code, Entry] = {
         "Install more on this PBX, or remove its own so that it draws from the master.",
     ),
     Code.MAC_MISMATCH: Entry(
-        409, "The licence names another MAC address", "Install it on the box whose MAC it names."
+        409,
+        "The licence names another MAC address",
+        "Use it at its own box; if that was replaced, correct master.yaml.",
     ),
     Code.MAC_SPOOFED: Entry(403, "The MAC address was changed by software", "Restore the permanent address."),
     Code.MAC_UNPROVABLE: Entry(
-        403, "The MAC address cannot be proved from here", "Put the agent on the gateway's own network."
+        403,
+        "The MAC address cannot be proved from here",
+        "Put the agent on the gateway's own network, or state it in agent.yaml (docs/hardware.md).",
+    ),
+    Code.MAC_MOVED: Entry(
+        403,
+        "The box with this MAC address stands at another PBX",
+        "Bring it back, or write it beside the PBX where it is now in master.yaml.",
+    ),
+    Code.MAC_CLONED: Entry(
+        403,
+        "Two boxes show this MAC address",
+        "Switch the copy off. If both PBXs are one box, write its MAC beside both in master.yaml.",
     ),
     Code.RELAY_MISSING: Entry(
         409, "No Relay licence opens this interface", "Assign a Relay licence to this gateway."
     ),
     Code.RELAY_CHANNELS_EXHAUSTED: Entry(
         409, "All licensed channels of this gateway are in use", "Assign more Relay-Channels."
+    ),
+    Code.QUEUES_PER_CLIENT: Entry(
+        409,
+        "A Queue Monitor client watches two queues at most",
+        "Let it stop watching one, or use a second client.",
     ),
     Code.NOT_LICENSED: Entry(409, "Not licensed", "Assign or install a licence of this type."),
     Code.REQUIRES_LICENCE: Entry(409, "This licence needs another one first", "Assign the licence it needs."),
@@ -149,6 +204,56 @@ TABLE: dict[Code, Entry] = {
     ),
     Code.UNKNOWN_OBJECT: Entry(
         404, "This object is not known", "Add a row for it to the objects of this PBX."
+    ),
+    Code.UNASSIGNED: Entry(
+        200, "Licences assigned to no PBX count for nothing", "Assign them: install them with a place."
+    ),
+    Code.CREDIT_SHORT: Entry(
+        409, "The balance of credits is too small", "Book what was bought: licence-master credits add."
+    ),
+    Code.ALREADY_AGREED: Entry(409, "This was agreed already, and only once", "See licence-master terms."),
+    Code.NOT_INCLUDED: Entry(
+        409, "No SSA includes this upgrade", "See what is included: licence-master ssa rights RELEASE."
+    ),
+    Code.FILE_MALFORMED: Entry(422, "This is no licence file, or a part of it is missing", _FILE_AGAIN),
+    Code.FILE_CHANGED: Entry(422, "The file was changed after it was signed", _FILE_AGAIN),
+    Code.DUPLICATE_KEY: Entry(422, "The signed text has a key twice", _ISSUE_AGAIN),
+    Code.NUMBER_NOT_WHOLE: Entry(422, "The signed text has a number that is not whole", _ISSUE_AGAIN),
+    Code.UNKNOWN_CRITICAL: Entry(
+        422,
+        "The file has a condition that this version does not know and must not ignore",
+        "Update the licence master.",
+    ),
+    Code.ALGORITHM_MISMATCH: Entry(
+        422, "The file names another signature algorithm than that of its key", _ISSUE_AGAIN
+    ),
+    Code.KEY_UNTRUSTED: Entry(
+        409,
+        "The file is signed by a key that is not trusted here",
+        "If you trust its issuer, write the issuer's root key into licence_roots of master.yaml.",
+    ),
+    Code.KEY_REVOKED: Entry(
+        409, "The key that signed this file was revoked", "Ask its issuer for a file of the new key."
+    ),
+    Code.FILE_REVOKED: Entry(409, "This file was revoked", "Ask its issuer what took its place."),
+    Code.ISSUE_OLD: Entry(
+        409,
+        "A newer issue was installed here already",
+        "Install the newest file; for one that was left out ask the issuer to issue it again.",
+    ),
+    Code.ISSUER_MISMATCH: Entry(
+        409, "Only its own issuer may replace a file", "Install the file of the issuer that made the old one."
+    ),
+    Code.NOT_YET_VALID: Entry(409, "The file is not valid yet", "Install it when its time has come."),
+    Code.WRONG_MASTER: Entry(
+        409,
+        "The file was made for another licence master",
+        "Install it there, or ask for one for this master.",
+    ),
+    Code.SIGNATURE_UNCHECKED: Entry(
+        200,
+        "The vendor's signature cannot be checked here; the file is recorded as your statement",
+        "Compare it with the vendor's portal.",
     ),
     Code.FROZEN: Entry(
         409, "Growth of this site is frozen", "Confirm the site, or release it with release-site."
@@ -172,13 +277,20 @@ TABLE: dict[Code, Entry] = {
     Code.TOKEN_INVALID: Entry(
         401, "The token is wrong, used or expired", "Ask for a new one with licence-master invite or token."
     ),
+    Code.SIGN_IN_FAILED: Entry(
+        401, "Name or password is wrong", "An admin sets a new one: licence-master user password NAME."
+    ),
     Code.UNKNOWN_INSTALLATION: Entry(
         404, "No such installation", "Name an installation of the master's configuration."
     ),
     Code.EPOCH_OLD: Entry(
         409, "This site was released or enrolled again", "The agent says hello and starts with share 0."
     ),
-    Code.SEQ_OLD: Entry(409, "A message older than one already answered", "Nothing to do: it was ignored."),
+    Code.SEQ_OLD: Entry(
+        409,
+        "A message older than one already answered",
+        "A late message needs nothing. An agent whose store was put back: confirm-site.",
+    ),
     Code.HELLO_NEEDED: Entry(409, "This store does not know the agent's history", "The agent says hello."),
     Code.TOO_LARGE: Entry(413, "The message is too large", "Send less at once."),
     Code.VERSION_UNSUPPORTED: Entry(
@@ -187,6 +299,11 @@ TABLE: dict[Code, Entry] = {
     Code.RATE_LIMITED: Entry(429, "Too many requests", "Wait as Retry-After says."),
     Code.STORE_FAILED: Entry(
         503, "The store failed and the service stops", "Check the disk; see licence-master doctor."
+    ),
+    Code.DISK_FULL: Entry(
+        507,
+        "The disk is nearly full, so nothing new is taken on",
+        "Free space on that disk: what is held goes on, and growth by itself once there is room.",
     ),
     Code.PIN_MISMATCH: Entry(
         502,
@@ -204,9 +321,20 @@ TABLE: dict[Code, Entry] = {
         "A source sends more SIP messages than it may",
         "Block it at the firewall, or raise sip.limits if these are your phones.",
     ),
-    Code.FORBIDDEN: Entry(403, "Not allowed with this token", "Use a token with the role this needs."),
+    Code.PBX_LINK_LOST: Entry(
+        503,
+        "The PBX does not tell what it holds",
+        "See that it runs, and that its manager interface lets the agent in.",
+    ),
+    Code.FORBIDDEN: Entry(403, "Not allowed", "Use a token, or sign in, with the role this needs."),
     Code.NOT_FOUND: Entry(404, "Nothing here by that name", "List what there is and check the spelling."),
     Code.INVALID_REQUEST: Entry(422, "The request does not fit", "See the fields named in the detail."),
+    Code.NAME_TAKEN: Entry(409, "Somebody has this name already", "Choose another name, or remove that one."),
+    Code.CONFIGURED: Entry(
+        409,
+        "The configuration decides this, and nobody else",
+        "Change the file it names, then: systemctl reload licence-master.",
+    ),
     Code.SHARE_HELD: Entry(
         409, "This PBX still holds a share", "Run release-site for it first, or let its agent say bye."
     ),

@@ -8,8 +8,13 @@ from typing import Final, Literal
 
 import msgspec
 
+from licensing.box.sighting import TOLERATED
+
 MASTER: Final = ""
 """The place of the master's own pools; every other place is the name of a PBX in local mode."""
+
+UNASSIGNED: Final = "-"
+"""The place of licences that are bought and assigned to no PBX yet (8.2); no PBX can have this name."""
 
 _MAC = re.compile(r"[0-9a-f]{12}")
 
@@ -17,7 +22,11 @@ MixedVersions = Literal["strict", "lenient"]
 
 
 class Pbx(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One PBX of the configuration; `mac` in normal form, `software` until its agent has reported."""
+    """One PBX of the configuration; `mac` in normal form, `software` until its agent has reported.
+
+    `reserve` are units of the master's pools, by name, that are kept for it (L.r35). In the states of its MAC
+    that it `tolerates` licences bound to it count all the same (L.r36).
+    """
 
     name: str
     role: Literal["master", "slave", "standby"] = "slave"
@@ -28,6 +37,8 @@ class Pbx(msgspec.Struct, frozen=True, omit_defaults=True):
     standby_for: tuple[str, ...] = ()
     cloud: bool = False
     interfaces: tuple[str, ...] = ()
+    reserve: tuple[tuple[str, int], ...] = ()
+    tolerates: tuple[str, ...] = TOLERATED
 
     @property
     def virtual(self) -> bool:

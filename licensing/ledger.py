@@ -13,16 +13,15 @@ import msgspec
 
 from licensing.demand import PoolKey
 from licensing.entitlement import Entitlement
+from licensing.event import Event
+from licensing.files.file_events import DocumentInstalled, RevocationsLearned
+from licensing.files.stock_events import Converted, Transferred
 from licensing.installation import Pbx, Settings
+from licensing.lender.box_events import MacDoubted, MacProven
+from licensing.lender.takeover_events import PbxFailed, PbxRecovered
+from licensing.named.assigned import Assigned, CatalogueLearned, Unassigned, UnitsKept
 from licensing.state import Agent, Standing, State
-
-
-class Event(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="event", tag=True):
-    """Something that happened to the installation and stays true for ever."""
-
-    def after(self, state: State) -> State:
-        """The state with this event in it; `position` is counted by `evolve`."""
-        return state
+from licensing.terms.term_events import TermEvent
 
 
 class Founded(Event, frozen=True):
@@ -30,6 +29,16 @@ class Founded(Event, frozen=True):
 
     instance: str
     term: int = 1
+
+    def after(self, state: State) -> State:
+        return replace(state, instance=self.instance, term=self.term)
+
+
+class Restored(Event, frozen=True):
+    """The store goes on from a backup, under an identity of its own: what came after the backup is lost."""
+
+    instance: str
+    term: int
 
     def after(self, state: State) -> State:
         return replace(state, instance=self.instance, term=self.term)
@@ -91,7 +100,8 @@ class PbxRemoved(Event, frozen=True):
 
     def after(self, state: State) -> State:
         pbxs = {name: pbx for name, pbx in state.pbxs.items() if name != self.name}
-        return replace(_revoked(state, self.name), pbxs=pbxs, waiting=state.waiting - {self.name}).restocked()
+        state = PbxRecovered(self.name).after(_revoked(state, self.name))
+        return replace(state, pbxs=pbxs, waiting=state.waiting - {self.name}).restocked()
 
 
 class Installed(Event, frozen=True):
@@ -111,13 +121,12 @@ class Removed(Event, frozen=True):
     count: int
 
     def after(self, state: State) -> State:
-        entitlement = state.entitlements[self.number]
         entitlements = dict(state.entitlements)
-        if self.count >= entitlement.count:
+        left = entitlements[self.number].without(self.count)
+        if left is None:
             del entitlements[self.number]
         else:
-            left = entitlement.count - self.count
-            entitlements[self.number] = msgspec.structs.replace(entitlement, count=left)
+            entitlements[self.number] = left
         return replace(state, entitlements=entitlements).restocked()
 
 
@@ -154,7 +163,10 @@ class Revoked(Event, frozen=True):
 
 
 class SiteReleased(Event, frozen=True):
-    """An operator took the share back without asking the agent; its old epoch is refused from now on."""
+    """An operator took the share back without asking the agent; its old epoch is refused from now on.
+
+    Of a failed PBX nothing stays reserved either.
+    """
 
     agent: str
     epoch: int
@@ -162,6 +174,8 @@ class SiteReleased(Event, frozen=True):
     def after(self, state: State) -> State:
         for class_ in tuple(state.shares.get(self.agent, {})):
             state = ShareChanged(self.agent, class_, 0, 0, {}).after(state)
+        if self.agent in state.failed:
+            state = PbxFailed(self.agent, {}).after(state)
         agents = dict(state.agents)
         if self.agent in agents:
             agents[self.agent] = replace(agents[self.agent], epoch=self.epoch)
@@ -279,6 +293,7 @@ class SiteConfirmed(Event, frozen=True):
 
 AnyEvent = (
     Founded
+    | Restored
     | TermRaised
     | SettingsChanged
     | PolicyChanged
@@ -298,6 +313,19 @@ AnyEvent = (
     | SiteAccounted
     | CloneSuspected
     | SiteConfirmed
+    | DocumentInstalled
+    | RevocationsLearned
+    | Converted
+    | Transferred
+    | PbxFailed
+    | PbxRecovered
+    | MacProven
+    | MacDoubted
+    | CatalogueLearned
+    | Assigned
+    | Unassigned
+    | UnitsKept
+    | TermEvent
 )
 
 

@@ -1,7 +1,8 @@
 """A pool: the installed units of one catalogue pool at one place, what they are worth and who holds them."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from licensing.codes import Code
 from licensing.demand import PoolKey
@@ -55,22 +56,70 @@ def home(entitlement: Entitlement, pbxs: Mapping[str, Pbx], settings: Settings) 
     return PoolKey(place, entitlement.pool)
 
 
+def reservations(
+    pbxs: Mapping[str, Pbx], local: Collection[str], pool: Pool, software_of: Callable[[str], int]
+) -> dict[str, int]:
+    """What is reserved of one of the master's pools, by PBX, never more than is usable (L.r35).
+
+    A PBX in local mode uses its own units only, so that nothing is kept for it at the master (L.r23).
+    """
+    found: dict[str, int] = {}
+    for name, pbx in pbxs.items() if pool.key.place == MASTER else ():
+        units = dict(pbx.reserve).get(pool.key.pool, 0)
+        if units and name not in local:
+            left = pool.usable(software_of(name)) - sum(found.values())
+            if left > 0:
+                found[name] = min(units, left)
+    return found
+
+
 def master_name(pbxs: Mapping[str, Pbx]) -> str:
     """The name of the PBX that is the master, or `MASTER` where none is configured yet."""
     return next((pbx.name for pbx in pbxs.values() if pbx.role == "master"), MASTER)
 
 
+def box_of(entitlement: Entitlement, pbxs: Mapping[str, Pbx], settings: Settings) -> str | None:
+    """The PBX to whose MAC these units are bound: hardware (1.4), and IPVA that name one (3.3); or None."""
+    key = home(entitlement, pbxs, settings)
+    if key is None or entitlement.unassigned:
+        return None
+    if entitlement.hardware:
+        return key.place if key.place in pbxs else None
+    if key.pool != "ipva" or not entitlement.mac:
+        return None
+    return next((pbx.name for pbx in pbxs.values() if pbx.mac == entitlement.mac), None)
+
+
 def stock(
-    entitlements: Iterable[Entitlement], pbxs: Mapping[str, Pbx], settings: Settings, master_software: int
+    entitlements: Iterable[Entitlement],
+    pbxs: Mapping[str, Pbx],
+    settings: Settings,
+    master_software: int,
+    doubts: Mapping[str, Code] = MappingProxyType({}),
 ) -> dict[PoolKey, Pool]:
-    """Every pool of which something is installed; Standby counts only while the feature is on (L.r15)."""
+    """Every pool of which something is installed; Standby counts only while the feature is on (L.r15).
+
+    What is bound to a PBX in `doubts` is installed and counts for nothing, for that reason (L.r36).
+    """
     units: dict[PoolKey, dict[int, int]] = {}
+    idle: dict[PoolKey, tuple[int, Code]] = {}
     for entitlement in entitlements:
         key = home(entitlement, pbxs, settings)
-        if key is not None:
-            releases = units.setdefault(key, {})
+        if key is None:
+            continue
+        releases = units.setdefault(key, {})
+        box = box_of(entitlement, pbxs, settings) if doubts else None
+        if box is not None and box in doubts:
+            idle[key] = (idle.get(key, (0,))[0] + entitlement.count, doubts[box])
+        else:
             releases[entitlement.serves] = releases.get(entitlement.serves, 0) + entitlement.count
     pools = {key: _pool(key, releases, settings) for key, releases in units.items()}
+    for key, (count, code) in idle.items():
+        pools[key] = replace(
+            pools[key],
+            installed=pools[key].installed + count,
+            reason=None if units[key] else code,
+        )
     return _with_standby(pools, master_software)
 
 

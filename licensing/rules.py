@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from licensing.codes import Code, Refusal
 from licensing.entitlement import ANY_SOFTWARE, Entitlement
-from licensing.installation import MASTER, MixedVersions
+from licensing.installation import MASTER, UNASSIGNED, MixedVersions
 
 Steps = tuple[tuple[int, int], ...]
 """(software s, units): holders that run s or newer may take so many units at most; s rises from 0."""
@@ -63,13 +63,15 @@ def local_places(entitlements: Iterable[Entitlement]) -> frozenset[str]:
     return frozenset(
         entitlement.place
         for entitlement in entitlements
-        if entitlement.place != MASTER and not entitlement.hardware and not entitlement.quarantined
+        if entitlement.place not in (MASTER, UNASSIGNED)
+        and not entitlement.hardware
+        and not entitlement.quarantined
     )
 
 
 @dataclass(frozen=True, slots=True)
 class LicenceWarning:
-    """What is wrong but counts: `tier_base_missing` (pool, tier, have, need) or `quarantined` (type)."""
+    """What is wrong and refuses nothing: `tier_base_missing` (pool, tier, have, need), or a type's code."""
 
     code: Code
     type: str = ""
@@ -106,6 +108,15 @@ def quarantine_warnings(entitlements: Iterable[Entitlement]) -> tuple[LicenceWar
         LicenceWarning(Code.QUARANTINED, type=entitlement.spelling or entitlement.type)
         for entitlement in entitlements
         if entitlement.quarantined
+    )
+
+
+def unassigned_warnings(entitlements: Iterable[Entitlement]) -> tuple[LicenceWarning, ...]:
+    """8.2: a licence on the portal that is assigned to no PBX counts for nothing and is named."""
+    return tuple(
+        LicenceWarning(Code.UNASSIGNED, type=entitlement.spelling or entitlement.type)
+        for entitlement in entitlements
+        if entitlement.unassigned
     )
 
 

@@ -4,15 +4,21 @@ A State is a value: events make a new one. Beside what the events say it carries
 (pools, local places, lent units per pool), so that a decision reads and never adds up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal
 
-from licensing.demand import CLASSES, PoolKey, allowed, slots
+from licensing.box.judged import Judged, doubt
+from licensing.demand import Classes, PoolKey, allowed, slots
 from licensing.entitlement import Entitlement
+from licensing.files.document import Document, Revocations
 from licensing.installation import MASTER, Pbx, Settings
-from licensing.pool import Pool, empty_pool, master_name, stock
+from licensing.named.assignment import Ground, Rolls, settled
+from licensing.named.kinds import Named
+from licensing.pool import Pool, box_of, empty_pool, home, master_name, reservations, stock
 from licensing.rules import local_places
+from licensing.terms.book import Book
 
 Standing = Literal["good", "alert", "frozen", "quarantined"]
 
@@ -70,6 +76,13 @@ class State:
     `released` those that an operator released in it; nothing new is lent while anyone is waited for.
     `roster_complete` is False while a store made anew has learned no roster; an agent not in it may exist.
     `licences_lost` says that a store made anew has not seen an installation yet, so it recalls nothing.
+    `documents` are all files ever installed, by id; `revocations` by the key id of the root that signed them;
+    `spent` the files whose upgrade licences were used up (L.r18). `failed` are the PBXs that an operator
+    called so, each with the units by class that stay reserved for it (L.r16).
+    `named` are the licences that are assigned to a name, `rolls` who has which, of `assigned` assignments
+    that were ever made. `classes` are those that shares may be of. `book` is what ends and what is paid: SSA,
+    credits, devices, reminders. `boxes` is, by PBX, what is held of the MACs of those that licences are
+    `bound` to.
     """
 
     position: int = 0
@@ -88,14 +101,27 @@ class State:
     heard: frozenset[str] = frozenset()
     released: frozenset[str] = frozenset()
     licences_lost: bool = False
+    documents: Mapping[str, Document] = field(default_factory=dict)
+    revocations: Mapping[str, Revocations] = field(default_factory=dict)
+    spent: frozenset[str] = frozenset()
+    failed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    named: Named = field(default_factory=dict)
+    classes: Classes = field(default_factory=dict)
+    assigned: int = 0
+    rolls: Rolls = field(default_factory=dict)
+    book: Book = field(default_factory=Book)
+    boxes: Mapping[str, Judged] = field(default_factory=dict)
     # what follows from the above
     pools: Mapping[PoolKey, Pool] = field(default_factory=dict)
     local: frozenset[str] = frozenset()
+    bound: frozenset[str] = frozenset()
     lent: Lent = field(default_factory=dict)
     # answers given before, for as long as nothing changes that they rest on (see `restocked`)
     _software: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     _bundles: dict[tuple[str, str], Bundle | None] = field(default_factory=dict, compare=False, repr=False)
     _reach: dict[PoolKey, frozenset[tuple[str, str]]] = field(default_factory=dict, compare=False, repr=False)
+    _ground: Ground | None = field(default=None, compare=False, repr=False)
+    _reserved: dict[PoolKey, Mapping[str, int]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def recovering(self) -> bool:
@@ -123,6 +149,21 @@ class State:
             return pbx.software
         return self.settings.software
 
+    def software_for(self, name: str, class_: str) -> int:
+        """The release that a PBX's units of this class must serve; 0 where each client is compared (L.r4)."""
+        demand = self.classes.get(class_)
+        return 0 if demand is not None and demand.by_client else self.software_of(name)
+
+    def software_at(self, key: PoolKey) -> int:
+        """The release for which a pool's units are counted: its place's; 0 where clients are compared."""
+        if self.compares_clients(key.pool):
+            return 0
+        return self.master_software if key.place == MASTER else self.software_of(key.place)
+
+    def compares_clients(self, pool: str) -> bool:
+        """Whether the units of a pool are compared with the software of clients, not of PBXs (L.r4)."""
+        return any(each.by_client and pool in each.pools for each in self.classes.values())
+
     def place_of(self, name: str) -> str:
         """Where a PBX draws: at itself in local mode, else at the master (1.2, L.r22, L.r23)."""
         return name if name in self.local else MASTER
@@ -137,21 +178,45 @@ class State:
 
     def _bundle(self, name: str, class_: str) -> Bundle | None:
         pbx = self.pbxs.get(name)
-        demand = CLASSES.get(class_)
+        demand = self.classes.get(class_)
         if pbx is None or demand is None or not allowed(demand, pbx):
             return None
         place = self.place_of(name)
         ipva_place = name if self.settings.ipva_binding == "consumer" else place
-        return slots(class_, place, name, ipva_place)
+        return slots(demand, place, name, ipva_place)
 
     def reach(self, key: PoolKey) -> frozenset[tuple[str, str]]:
         """The PBXs that may draw from a pool, each with the class it does so for."""
         reach = self._reach.get(key)
         if reach is None:
-            pairs = ((name, class_) for name in self.pbxs for class_ in CLASSES)
+            pairs = ((name, class_) for name in self.pbxs for class_ in self.classes)
             reach = frozenset(pair for pair in pairs if any(key in slot for slot in self.bundle(*pair) or ()))
             self._reach[key] = reach
         return reach
+
+    def reserved(self, key: PoolKey) -> Mapping[str, int]:
+        """Units of a pool that are reserved, by PBX: in the order of the configuration, as far as they go.
+
+        Where capacity falls below what is reserved, the PBXs named last lose first (L.r31, L.r35).
+        """
+        found = self._reserved.get(key)
+        if found is None:
+            found = self._reserved[key] = reservations(
+                self.pbxs, self.local, self.pool(key), self.software_of
+            )
+        return found
+
+    def kept_for(self, key: PoolKey, software: int = 0) -> Mapping[str, int]:
+        """Units reserved for PBXs with this software or newer and not lent to them yet, by PBX."""
+        reserved = self.reserved(key)
+        if not reserved:
+            return reserved
+        lent = self.lent.get(key, {})
+        return {
+            name: units - lent.get(name, 0)
+            for name, units in reserved.items()
+            if units > lent.get(name, 0) and self.software_of(name) >= software
+        }
 
     def pool(self, key: PoolKey) -> Pool:
         """The pool of this key, an empty one where nothing is installed."""
@@ -168,15 +233,61 @@ class State:
             return sum(holders.values())
         return sum(units for name, units in holders.items() if self.software_of(name) >= software)
 
+    def outgrown(self, keys: Collection[PoolKey], software: int) -> list[Entitlement]:
+        """The installed rows that feed these pools and do not serve this software (L.r5: rows to remove)."""
+        return [
+            row
+            for row in self.entitlements.values()
+            if row.serves < software and home(row, self.pbxs, self.settings) in keys
+        ]
+
+    @property
+    def rental(self) -> bool:
+        """Whether any installed unit is rented."""
+        return any(each.rental is not None for each in self.entitlements.values())
+
     def holds_share(self, agent: str) -> bool:
         """Whether anything is on record for this agent."""
         return any(share.granted for share in self.shares.get(agent, {}).values())
 
     def restocked(self) -> "State":
-        """This state with its pools and local places counted anew."""
+        """This state with its pools and local places counted anew, and its assignments settled on them.
+
+        Rented units count while iSC are left to pay them, bound ones while their MAC is believed; where they
+        lie is in local mode all the same.
+        """
         rows = self.entitlements.values()
-        state = replace(self, local=local_places(rows), _software={}, _bundles={}, _reach={})
-        return replace(state, pools=stock(rows, self.pbxs, self.settings, state.master_software))
+        boxes = (box_of(each, self.pbxs, self.settings) for each in rows)
+        bound = frozenset(box for box in boxes if box is not None)
+        state = replace(
+            self, local=local_places(rows), bound=bound, _software={}, _bundles={}, _reach={}, _reserved={}
+        )
+        counting = [each for each in rows if each.rental is None or self.book.isc > 0]
+        doubts = {name: code for name in bound if (code := doubt(self.pbxs[name], self.boxes.get(name)))}
+        pools = stock(counting, self.pbxs, self.settings, state.master_software, doubts)
+        state = replace(state, pools=pools, _reserved={})
+        return (
+            state.resettled(self.rolls, state.ground().touched_since(self._ground)) if self.rolls else state
+        )
+
+    def resettled(
+        self,
+        rolls: Rolls,
+        touched: Collection[str] | None = None,
+        fresh: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    ) -> "State":
+        """This state with these rolls, each unit where the rules want it (see `settled`)."""
+        ground = self.ground()
+        return replace(self, rolls=settled(ground, rolls, touched, fresh), _ground=ground)
+
+    def ground(self) -> Ground:
+        """What assignments are decided on."""
+        return Ground(
+            self.named,
+            {name: self.software_of(name) for name in self.pbxs},
+            {name: self.place_of(name) for name in self.pbxs},
+            self.pools,
+        )
 
     def with_share(self, agent: str, class_: str, share: Share) -> "State":
         """This state with another share on record; the lent units of its pools follow."""

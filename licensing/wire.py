@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from licensing.box.sighting import Sighting
+
 VERSION = 1
 MAX_BODY = 256 * 1024
 MAX_ACTIVITY = 1_000
@@ -67,7 +69,7 @@ class HolderPage(msgspec.Struct, frozen=True, rename={"class_": "class"}):
     last: bool
 
 
-class Activity(msgspec.Struct, frozen=True, omit_defaults=True, rename={"class_": "class"}):
+class Activity(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename={"class_": "class"}):
     """One numbered event of an object, for history; never part of safety."""
 
     n: Whole
@@ -102,6 +104,7 @@ class Sync(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     policy_etag: str = ""
     roster_version: Whole = 0
     alarms: tuple[str, ...] = ()
+    relay: Sighting | None = None
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -114,9 +117,14 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 class Hello(Sync, frozen=True, omit_defaults=True, kw_only=True):
-    """POST /v1/agent/hello: a sync that first proves what this master lent, after a start or when asked."""
+    """POST /v1/agent/hello: a sync that first proves what this master lent, after a start or when asked.
+
+    `held` is what the agent may use of each class: at most what its proofs show, less once it has written a
+    lower want since. None: an agent from before this field.
+    """
 
     proofs: tuple[Proof, ...] = ()
+    held: dict[str, Whole] | None = None
 
 
 class Bye(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,8 +172,41 @@ class Revocation(msgspec.Struct, frozen=True):
     code: str
 
 
+class UseClass(msgspec.Struct, frozen=True, omit_defaults=True, rename={"class_": "class"}):
+    """A licence that something takes while it goes on: how (a mode of the catalogue) and the class it draws.
+
+    `by_client`: the client's release is compared, not the PBX's; `per_client`: how many one client may have
+    at once, 0: any number.
+    """
+
+    mode: str
+    class_: str
+    by_client: bool = False
+    per_client: Whole = 0
+
+
+class Box(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The box of this PBX, for its agent to look at: its MAC (empty: none is configured), virtual or not.
+
+    `code` is why the MAC is not believed; licences that are bound to it then count only if `counts`.
+    """
+
+    mac: str = ""
+    virtual: bool = False
+    code: str = ""
+    counts: bool = True
+
+
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What the administrator decided for this PBX; `kinds` maps an object kind to its class, or to none."""
+    """What the administrator decided for this PBX; `kinds` maps an object kind to its class, or to none.
+
+    `uses` are the licences that are asked for by name, as the master's catalogue has them; a mode that an
+    agent does not know is not for it. Empty: a master from before this field.
+    `lines` says how many channels an ISDN interface may run (0: nothing opens it), in configuration order;
+    the rows `bri` and `pri` are for those without a row. `keep` are units by class that the agent keeps
+    whether or not they are used: Standby, for the day without a master, and all that is bound to its box.
+    `box` is there where the installation has licences that are bound to a MAC.
+    """
 
     etag: str
     kinds: dict[str, str | None]
@@ -177,6 +218,10 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     clone: Literal["alert", "freeze", "quarantine"] = "alert"
     pins: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
+    lines: dict[str, Whole] = {}
+    keep: dict[str, Whole] = {}
+    uses: dict[str, UseClass] = {}
+    box: Box | None = None
 
 
 class Roster(msgspec.Struct, frozen=True):

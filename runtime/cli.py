@@ -3,17 +3,21 @@
 Source: contract.md "Programs".
 """
 
+import gc
+import importlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
+import typer.main
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from runtime.config import ConfigErrors, ConfigModel, load
 from runtime.logs import escape
@@ -34,15 +38,46 @@ class Exit(IntEnum):
     BAD_DATA = 4
 
 
-def application(help_text: str) -> typer.Typer:
-    """A command line with sub-commands, shell completion, and plain tracebacks for surprises."""
+def application(help_text: str, commands: Mapping[str, str] | None = None) -> typer.Typer:
+    """A command line with sub-commands, shell completion, and plain tracebacks for surprises.
+
+    `commands`: name to "module:function"; a module is imported when its command is asked for.
+    """
     return typer.Typer(
+        cls=_late(commands) if commands else None,
         help=help_text,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+
+
+def _late(commands: Mapping[str, str]) -> type[TyperGroup]:
+    class Late(TyperGroup):
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            named: dict[str, Any] = dict.fromkeys(commands)
+            self.commands = {**named, **self.commands}
+
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            if self.commands.get(cmd_name) is None and cmd_name in commands:
+                alone = typer.Typer(rich_markup_mode=None, add_completion=False)
+                alone.command(cmd_name)(_imported(commands[cmd_name]))
+                self.commands[cmd_name] = typer.main.get_command(alone)
+            return super().get_command(ctx, cmd_name)
+
+    return Late
+
+
+def _imported(place: str) -> Callable[..., None]:
+    module, _, name = place.partition(":")
+    gc.disable()  # nothing of an import is garbage, and looking for it is a tenth of the time
+    try:
+        command: Callable[..., None] = getattr(importlib.import_module(module), name)
+    finally:
+        gc.enable()
+    return command
 
 
 def fail(code: Exit, message: str) -> NoReturn:

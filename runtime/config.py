@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
+from runtime import credentials
 from runtime.config_wording import field_names, resembling, wording
 from runtime.yaml_values import Key, Location, Misread, Place, Problem, UnreadableError, read
 
@@ -40,12 +41,15 @@ class FieldError(ValueError):
 def _from_file(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
         return value
+    secret = credentials.named(value)
+    if secret is not None:
+        return secret
     directory = (info.context or {}).get("directory", Path())
     return Path(directory) / Path(value).expanduser()
 
 
 ConfigPath = Annotated[Path, BeforeValidator(_from_file, json_schema_input_type=str)]
-"""A path that counts from the directory of the configuration file."""
+"""A path that counts from the directory of the configuration file, or `credential:NAME` of the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +97,10 @@ def checks_files(info: ValidationInfo) -> bool:
 def load(path: Path, model: type[M], *, files: bool = False) -> M:
     """Read the file; ConfigErrors also when it cannot be read, with `files` also of files that it names."""
     try:
-        text = path.read_bytes().decode()
+        content = path.read_bytes()
     except OSError as error:
         raise ConfigErrors([_of_file(str(path), 1, 1, f"cannot be read: {error.strerror}")]) from error
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
-        raise ConfigErrors([_of_file(str(path), line, column, "not UTF-8; save it as UTF-8")]) from error
+    text = text_of(str(path), content)
     return parse(text, str(path), model, files=files)
 
 
@@ -118,6 +119,18 @@ def parse(text: str, file: str, model: type[M], *, files: bool = False) -> M:
         if not problems:
             return result
     raise ConfigErrors([ConfigError(file, p.line, p.column, _path(p.location), p.message) for p in problems])
+
+
+def text_of(file: str, content: bytes, most_bytes: int | None = None) -> str:
+    """The UTF-8 text of a whole file, with or without a byte order mark; ConfigErrors name the place."""
+    if most_bytes is not None and len(content) > most_bytes:
+        raise ConfigErrors([_of_file(file, 1, 1, f"larger than {most_bytes} bytes; split the file")])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        raise ConfigErrors([_of_file(file, line, column, "not UTF-8; save it as UTF-8")]) from error
 
 
 def schema(model: type[BaseModel]) -> dict[str, object]:

@@ -7,6 +7,7 @@ import difflib
 import re
 import types
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Annotated, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -64,7 +65,7 @@ def resembling(name: str, names: frozenset[str]) -> str | None:
 
 
 def field_names(annotation: object, location: Location) -> frozenset[str]:
-    """The keys that a model knows at this location, through lists, dicts and unions."""
+    """The keys that a model, or a dataclass, knows at this location, through lists, dicts and unions."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return field_names(arguments[0], location)
@@ -72,6 +73,8 @@ def field_names(annotation: object, location: Location) -> frozenset[str]:
         return frozenset().union(*(field_names(member, location) for member in arguments))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return _model_names(annotation, location)
+    if isinstance(annotation, type) and is_dataclass(annotation):
+        return frozenset(field.name for field in fields(annotation)) if not location else frozenset()
     if not location or not arguments:
         return frozenset()
     if origin is tuple and Ellipsis not in arguments:

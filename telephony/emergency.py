@@ -11,6 +11,7 @@ from typing import Final
 
 from telephony.address import read_aor
 from telephony.countries import COUNTRIES
+from telephony.sip.message import TO, Message
 
 # Emergency numbers to every phone, wherever it is (3GPP TS 22.101, 10.1).
 EVERYWHERE: Final = frozenset(("112", "911"))
@@ -39,6 +40,12 @@ def is_emergency(uri: bytes, numbers: AbstractSet[str]) -> bool:
         return True
     aor = read_aor(uri)
     return aor is not None and _SEPARATORS.sub("", aor.user.partition(";")[0]) in numbers
+
+
+def calls_for_help(invite: Message, numbers: AbstractSet[str]) -> bool:
+    """Whether a call to a gateway is an emergency call: a PBX may write the number into the To alone."""
+    to = invite.address(TO)
+    return is_emergency(invite.uri, numbers) or (to is not None and is_emergency(to.uri, numbers))
 
 
 def emergency_openings(numbers: AbstractSet[str]) -> dict[bytes, list[bytes]]:

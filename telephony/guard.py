@@ -1,16 +1,20 @@
 """The SIP edge of one PBX, sans-IO: bytes and monotonic milliseconds in, outputs in order out.
 
-REGISTER goes to the registrations, which ask for licences; everything else to the stateless router.
+REGISTER goes to the registrations, which ask for licences; everything else to the stateless router, and calls
+over ISDN lines through it to those who count them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from telephony.address import Flow
-from telephony.binding import Registration
+from telephony.binding import Bindings, Registration
+from telephony.calls import Calls
+from telephony.dialog import CallRecord
 from telephony.directory import Directory
 from telephony.emergency import is_emergency
 from telephony.hop import Hop
+from telephony.line import Lines
 from telephony.output import Output, Reason, Rejected, Send
 from telephony.registration import REGISTER, Registrations
 from telephony.router import Router
@@ -37,8 +41,13 @@ class Guard:
         hop = Hop(settings, tokens, Branches(branch_secret))
         self._hop = hop
         self.sightings = Sightings()
-        self._router = Router(settings, directory, verdict, tokens, hop, self.sightings)
-        self._registrations = Registrations(settings, directory, verdict, hop, self.sightings)
+        bindings, self._calls = Bindings(), None
+        if settings.lines is not None:
+            lines = Lines(settings.lines, directory)
+            bindings = Bindings(lines.serve)
+            self._calls = Calls(settings, lines, verdict, hop, bindings)
+        self._router = Router(settings, directory, verdict, tokens, hop, self.sightings, self._calls)
+        self._registrations = Registrations(settings, directory, verdict, hop, self.sightings, bindings)
 
     def receive_all(
         self, arrived: Sequence[tuple[bytes, Flow]], now_ms: int
@@ -51,22 +60,27 @@ class Guard:
         passing: list[Output] = []
         groups = [self._registrations.expire(now_ms)]
         for data, flow in arrived:
-            found = self._pass(data, flow)
+            found = self._pass(data, flow, now_ms, stored=True)
             if not isinstance(found, Message):
-                passing += found
+                passing += found or ()
             elif found.is_request:
                 groups.append(self._registrations.register(found, flow, now_ms))
             else:
                 groups.append(self._registrations.answered(found, now_ms))
         return passing, groups
 
-    def relay(self, data: bytes, flow: Flow) -> list[Output] | None:
-        """What `receive_all` does with all that needs no store; None for what is about a registration."""
-        found = self._pass(data, flow)
+    def relay(self, data: bytes, flow: Flow, now_ms: int) -> list[Output] | None:
+        """What `receive_all` does with all that needs no store; None for what is about a registration or a
+        call over a line.
+        """
+        found = self._pass(data, flow, now_ms, stored=False)
         return None if isinstance(found, Message) else found
 
-    def _pass(self, data: bytes, flow: Flow) -> list[Output] | Message:
-        """What comes of it at once; or itself, a phone's REGISTER or the PBX's answer to one."""
+    def _pass(self, data: bytes, flow: Flow, now_ms: int, *, stored: bool) -> list[Output] | Message | None:
+        """What comes of it at once; or itself, a phone's REGISTER or the PBX's answer to one.
+
+        None: a call must be stored, and with `stored` false it cannot.
+        """
         if data[:1] <= b"\r":  # no SIP message begins so: CRLF keep-alives (RFC 5626), STUN, nothing at all
             if data == KEEP_ALIVE:
                 return [Send(flow, PONG)]
@@ -78,10 +92,10 @@ class Guard:
         if message.is_request:
             if message.method == REGISTER and not self.is_pbx(flow):
                 return message
-            return self._router.request(message, flow)
+            return self._router.request(message, flow, now_ms, stored=stored)
         if message.cseq_method == REGISTER and self.is_pbx(flow):
             return message
-        return self._router.response(message, flow)
+        return self._router.response(message, flow, now_ms, stored=stored)
 
     def broken(self, broken: Broken, flow: Flow) -> list[Output]:
         """What to say when a stream cannot be read on: 400 where a request asked for it (RFC 3261 18.3)."""
@@ -107,16 +121,24 @@ class Guard:
         self._router.connections.discard(flow)
 
     def settle(self, name: str, decision: Decision, now_ms: int) -> list[Output]:
-        """End the waiting of an object: forward its requests or refuse them; Waiting leaves them waiting."""
+        """End the waiting of an object or a call: forward its requests or refuse them; not with Waiting."""
+        outputs = None if self._calls is None else self._calls.settle(name, decision, now_ms)
+        if outputs is not None:
+            return outputs
         return self._registrations.expire(now_ms) + self._registrations.settle(name, decision, now_ms)
 
     def handle_timers(self, now_ms: int) -> list[Output]:
-        """Do what is due: bindings that end, requests to send again or to give up, keep-alives."""
-        return self._registrations.expire(now_ms) + self._registrations.handle_timers(now_ms)
+        """Do what is due: bindings and calls that end, requests to send again or to give up, keep-alives."""
+        outputs = self._registrations.expire(now_ms) + self._registrations.handle_timers(now_ms)
+        return outputs if self._calls is None else outputs + self._calls.expire(now_ms)
 
     def next_timer(self) -> int | None:
         """When `handle_timers` has work, in monotonic ms."""
-        return self._registrations.next_timer()
+        due = self._registrations.next_timer()
+        call_due = None if self._calls is None else self._calls.next_timer()
+        if due is None or call_due is None:
+            return call_due if due is None else due
+        return min(due, call_due)
 
     @property
     def pending(self) -> int:
@@ -134,3 +156,12 @@ class Guard:
     def snapshot(self) -> tuple[Registration, ...]:
         """What the PBX holds, as far as it went through here."""
         return self._registrations.bindings.all()
+
+    def restore_calls(self, records: Iterable[CallRecord], now_ms: int) -> None:
+        """Take stored calls over lines in, their times by this clock; the verdict knows their units."""
+        if self._calls is not None:
+            self._calls.restore(records, now_ms)
+
+    def reconcile(self, call_ids: Collection[bytes], asked_ms: int, now_ms: int) -> list[Output]:
+        """What the PBX, asked at `asked_ms`, says goes on, by Call-ID: other answered calls are over."""
+        return [] if self._calls is None else self._calls.snapshot(call_ids, asked_ms, now_ms)

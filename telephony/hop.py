@@ -16,6 +16,8 @@ from telephony.verdict import Refused
 
 _NEEDED: Final = (sip.FROM, sip.TO, sip.CALL_ID, sip.CSEQ)
 DEFAULT_MAX_FORWARDS: Final = 70
+# A line of its own above the phone's: Asterisk looks into the first one only.
+SUPPORTED_PATH: Final = b"\r\nSupported: path"
 DEFAULT_PORTS: Final = {"udp": b":5060", "tcp": b":5060", "tls": b":5061", "ws": b":80", "wss": b":443"}
 _SIP_URI: Final = re.compile(rb"[Ss][Ii][Pp]([Ss]?):(?:([^@]*)@)?([^;?]*)(.*+)", re.DOTALL)
 _TRANSPORT: Final = re.compile(rb";transport=([a-z]+)", re.IGNORECASE)
@@ -41,6 +43,7 @@ class Hop:
         self._pbx_transport = settings.listeners[pbx.listener].transport
         self._retry_s = settings.overload_retry_s
         self._reliable = [listener.reliable for listener in settings.listeners]
+        self._supported = SUPPORTED_PATH if settings.supported_path else b""
 
     def branch(self, request: Message, flow: Flow) -> bytes:
         """The branch of our Via for a request that came by `flow`."""
@@ -59,7 +62,7 @@ class Hop:
     def path(self, phone: Flow, towards: Flow) -> bytes:
         """The Path line that brings requests of the PBX to this phone (RFC 3327)."""
         before, after = self._uris[towards.listener]
-        return b"Path: " + before + self._tokens.make(phone) + after
+        return b"Path: " + before + self._tokens.make(phone) + after + self._supported
 
     def record_route(self, phone: Flow, source: Flow, target: Flow) -> bytes:
         """The Record-Route that keeps us on the way of a dialog with this phone (RFC 3261 16.6).

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from telephony.address import Flow
 from telephony.binding import Binding
+from telephony.dialog import CallRecord, Why
 
 
 class Reason(StrEnum):
@@ -63,4 +64,22 @@ class Rejected(NamedTuple):
     flow: Flow
 
 
-Output = Send | Record | Rejected
+class Counted(NamedTuple):
+    """A call over a line is now this, or the one of this name is over, and why; before what is `InTurn`."""
+
+    record: CallRecord | None
+    over: str = ""
+    why: Why | None = None
+
+
+class InTurn(NamedTuple):
+    """A message of a call over a line: it leaves when all that was `Counted` before it is on disk.
+
+    What is `urgent` leaves at once: nobody who calls for help waits for a disk.
+    """
+
+    send: Send
+    urgent: bool
+
+
+Output = Send | Record | Rejected | Counted | InTurn

@@ -52,9 +52,15 @@ class Registrations:
     """The half of the guard with state: transactions, bindings, reservations and those waiting for one."""
 
     def __init__(
-        self, settings: Settings, directory: Directory, verdict: Verdict, hop: Hop, sightings: Sightings
+        self,
+        settings: Settings,
+        directory: Directory,
+        verdict: Verdict,
+        hop: Hop,
+        sightings: Sightings,
+        bindings: Bindings,
     ) -> None:
-        self.bindings = Bindings()
+        self.bindings = bindings
         self._sightings = sightings
         self._settings = settings
         self._directory = directory
@@ -187,7 +193,7 @@ class Registrations:
             return PASSED
         if subject.refused:
             return UNKNOWN_OBJECT
-        if not matter.request.authorized:
+        if not (matter.request.authorized or self._settings.authenticated):
             return PASSED
         if name in self._waiting:
             return Waiting()

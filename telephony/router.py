@@ -1,15 +1,18 @@
 """Everything that is not REGISTER: forwarded without state, between the PBX and flows the guard made (16.11).
 
-A destination is the configured PBX or a flow whose token carries our sum: never what a message names.
+Where calls over lines are counted, each message of one is shown to `Calls` on its way. A destination is the
+configured PBX or a flow whose token carries our sum: never what a message names.
 """
 
 from typing import Final
 
 from telephony.address import Flow
+from telephony.calls import Calls
 from telephony.directory import Directory
 from telephony.emergency import is_emergency
 from telephony.hop import Hop
 from telephony.output import Output, Reason, Rejected, Send
+from telephony.passage import Passage
 from telephony.settings import Settings
 from telephony.sightings import Sightings
 from telephony.sip import message as sip
@@ -32,7 +35,9 @@ class Router:
         tokens: Tokens,
         hop: Hop,
         sightings: Sightings,
+        calls: Calls | None,
     ) -> None:
+        self._calls = calls
         self._settings = settings
         self._directory = directory
         self._verdict = verdict
@@ -41,8 +46,11 @@ class Router:
         self._sightings = sightings
         self.connections: set[Flow] = set()
 
-    def request(self, request: Message, source: Flow) -> list[Output]:
-        """Forward one request, answer it, or say why it went nowhere; an ACK is never answered."""
+    def request(self, request: Message, source: Flow, now_ms: int, *, stored: bool) -> list[Output] | None:
+        """Forward one request, answer it, or say why it went nowhere; an ACK is never answered.
+
+        None: with it a call must be stored, and with `stored` false it cannot; the same for `response`.
+        """
         problems = check_routing(request)
         if problems:
             return [Rejected(Reason.MALFORMED, describe(problems), source)]
@@ -51,17 +59,26 @@ class Router:
         if self._hop.spent(request):
             return self._answer(request, source, 483, Reason.TOO_MANY_HOPS, "Too Many Hops")
         if self._settings.is_pbx(source):
-            return self._from_pbx(request, source)
-        return self._from_phone(request, source)
+            return self._from_pbx(request, source, now_ms, stored=stored)
+        return self._from_phone(request, source, now_ms, stored=stored)
 
-    def response(self, response: Message, source: Flow) -> list[Output]:
+    def response(self, response: Message, source: Flow, now_ms: int, *, stored: bool) -> list[Output] | None:
         """Send a response back by the flow sealed in our Via, which is taken off."""
         target = self._hop.way_back(response)
         if target is None:
             return [Rejected(Reason.FORGED_VIA, "the top Via is not ours", source)]
-        return [Send(target, self._hop.build(response, response.without_top(sip.VIA), target))]
+        send = Send(target, self._hop.build(response, response.without_top(sip.VIA), target))
+        if self._calls is None:
+            return [send]
+        outward = not self._settings.is_pbx(source)
+        phone = source if outward else target
+        return self._calls.response(
+            response, Passage(send, source, phone, now_ms, outward=outward, stored=stored)
+        )
 
-    def _from_phone(self, request: Message, source: Flow) -> list[Output]:
+    def _from_phone(
+        self, request: Message, source: Flow, now_ms: int, *, stored: bool
+    ) -> list[Output] | None:
         refused = self._may_call(request)
         if refused is not None:
             rejected = Rejected(Reason.REFUSED, f"{refused.code}: {refused.sentence}", source)
@@ -81,9 +98,14 @@ class Router:
                 target = flows[-1]
         if self._gone(target):
             return self._answer(request, source, 430, Reason.FLOW_GONE, "Flow Failed")
-        return [self._forward(request, source, target, source, len(own))]
+        send = self._forward(request, source, target, source, len(own))
+        if self._calls is None:
+            return [send]
+        return self._calls.request(
+            request, Passage(send, source, source, now_ms, outward=False, stored=stored)
+        )
 
-    def _from_pbx(self, request: Message, source: Flow) -> list[Output]:
+    def _from_pbx(self, request: Message, source: Flow, now_ms: int, *, stored: bool) -> list[Output] | None:
         own = self._hop.own_routes(request)
         users = [user for user in own if user] or [self._hop.own_user(request.uri) or b""]
         target = self._tokens.open(users[-1])
@@ -92,7 +114,12 @@ class Router:
         if target is not None:
             if self._gone(target):
                 return self._answer(request, source, 430, Reason.FLOW_GONE, "Flow Failed")
-            return [self._forward(request, source, target, target, len(own))]
+            send = self._forward(request, source, target, target, len(own))
+            if self._calls is None:
+                return [send]
+            return self._calls.request(
+                request, Passage(send, source, target, now_ms, outward=True, stored=stored)
+            )
         if users[-1]:
             return [Rejected(Reason.FORGED_ROUTE, "a Route or Path token we did not make", source)]
         return self._answer(request, source, 404, Reason.NO_ROUTE, "No Route of this guard")

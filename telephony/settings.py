@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from telephony.address import Flow
+from telephony.line import LineRow
 
 # Transports over connections; over `udp` a message may be lost or repeated (RFC 3261 18).
 RELIABLE: Final = frozenset(("tcp", "tls", "ws", "wss"))
@@ -28,7 +29,11 @@ class Settings:
 
     `pbx` is where the PBX is, by which of `listeners` (counted from 0); `agent` names us in Warning headers;
     `emergency` are numbers that always pass, with the trunk prefix where one is dialled; `nat_keep_alive_s`
-    is how often phones behind a NAT get a keep-alive (0: never).
+    is how often phones behind a NAT get a keep-alive (0: never). `supported_path`: the PBX takes a Path only
+    from phones that say that they know Path, so the guard says it beside its own (RFC 3327 5.3).
+    `authenticated`: whoever asks has checked the credentials, so nothing is left to be challenged.
+    Calls over `lines` are counted (None: none is, and none was); one that shows no sign of life for
+    `call_age_s` is over.
     """
 
     pbx: Flow
@@ -38,6 +43,10 @@ class Settings:
     transaction_limit: int = 10_000
     overload_retry_s: int = 5
     nat_keep_alive_s: int = 0
+    supported_path: bool = False
+    authenticated: bool = False
+    lines: tuple[LineRow, ...] | None = None
+    call_age_s: int = 43_200
 
     def is_pbx(self, flow: Flow) -> bool:
         """Whether the PBX speaks by this flow.

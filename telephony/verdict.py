@@ -54,3 +54,18 @@ class Verdict(Protocol):
     def may_call(self, name: str) -> Refused | None:
         """None when outgoing calls may pass; a refusal when the object is registered without a licence."""
         ...
+
+    def call(self, name: str, gateway: str, interface: str, now_ms: int, *, emergency: bool) -> Decision:
+        """May this call go over an interface ("": nobody knows which) of this gateway or trunk object?
+
+        `Admitted` obliges the caller to say `hung_up`. An emergency call is always admitted.
+        """
+        ...
+
+    def called(self, name: str, gateway: str, interface: str, now_ms: int) -> None:
+        """This call goes on already: it is counted, whether or not there is a channel for it."""
+        ...
+
+    def hung_up(self, name: str, now_ms: int) -> None:
+        """The call is over, or nobody waits for it any more. Unknown names do nothing."""
+        ...

@@ -14,6 +14,7 @@ ALLOWED: dict[str, set[str]] = {
     "licensing": {"licensing"},
     "runtime": {"runtime"},
     "agent": {"agent", "telephony", "licensing", "runtime"},
+    "licence_file": {"licence_file", "licensing", "runtime"},
     "licence_master": {"licence_master", "telephony", "licensing", "runtime"},
 }
 # Inside a program a layer may import itself and the layers before it; config sits beside the store.
@@ -97,6 +98,21 @@ def test_layers_inside_a_program_point_down(package: str) -> None:
     assert broken_layers(package) == []
 
 
+def masters_business(package: str) -> list[str]:
+    """What an agent's side of the licences imports of the master's: it sees the wire only."""
+    others = ("lender", "files", "named", "terms", "ledger", "state", "administration")
+    return [
+        f"{path.relative_to(ROOT)}:{line}: a site must not import {name}"
+        for path in modules(package)
+        for line, name in imported(parse(path))
+        if name.startswith(tuple(f"licensing.{other}" for other in others))
+    ]
+
+
+def test_a_site_knows_only_the_wire() -> None:
+    assert masters_business("licensing/site") == []
+
+
 @pytest.mark.parametrize("package", PURE)
 def test_cores_are_pure(package: str) -> None:
     assert [text for path in modules(package) for text in impurities(path)] == []
@@ -120,7 +136,7 @@ def test_no_augmented_assignment_with_await() -> None:
     """`n += await f()` loses updates between tasks."""
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
-        for path in modules(*ALLOWED)
+        for path in modules(*ALLOWED, "bench", "demo", "tests")
         for node in ast.walk(parse(path))
         if isinstance(node, ast.AugAssign)
         and any(isinstance(inner, ast.Await) for inner in ast.walk(node.value))
@@ -134,7 +150,10 @@ def test_the_checks_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "telephony" / "bad.py").write_text("import time\nimport licensing.codes\nopen('x')\n")
     (tmp_path / "agent" / "store").mkdir(parents=True)
     (tmp_path / "agent" / "store" / "bad.py").write_text("from agent.service import seats\n")
+    (tmp_path / "licensing" / "site").mkdir(parents=True)
+    (tmp_path / "licensing" / "site" / "bad.py").write_text("from licensing.lender import claims\n")
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert len(masters_business("licensing/site")) == 1
     assert broken_directions("telephony") == ["telephony/bad.py:2: telephony must not import licensing.codes"]
     assert len(impurities(tmp_path / "telephony" / "bad.py")) == 2
     assert broken_layers("agent") == ["agent/store/bad.py:1: store must not import agent.service"]

@@ -1,4 +1,4 @@
-"""`agent.sock`: the running agent, asked by `pbx-agent status`, `bypass`, `bye` and `doctor` on this host.
+"""`agent.sock`: the running agent, asked by `pbx-agent status`, `login`, `bypass`, `bye`, … on this host.
 
 Whoever may open the socket (mode 0660) may do all of it.
 """
@@ -13,7 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agent.edges.use_api import UseApi
 from agent.service.opening import OpenPbx
+from agent.service.stand_in import NotProtectedError
 from agent.service.status import facts, status
 from agent.service.sync import ByeRefusedError
 from runtime.clock import Clock
@@ -27,6 +29,14 @@ class BypassRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For how long every registration passes (0 ends it), at which PBX (None: at all)."""
 
     for_s: int
+    pbx: str | None = None
+
+
+class StandInRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Begin or end standing in for `home`, at which PBX (None: at all)."""
+
+    home: str
+    end: bool = False
     pbx: str | None = None
 
 
@@ -51,7 +61,9 @@ class LocalApi:
                 Route("/status", self._status),
                 Route("/facts", self._facts),
                 Route("/bypass", self._bypass, methods=["POST"]),
+                Route("/stand-in", self._stand_in, methods=["POST"]),
                 Route("/bye", self._bye, methods=["POST"]),
+                *UseApi(self._pbxs, self._clock).routes(),
             ]
         )
 
@@ -70,6 +82,18 @@ class LocalApi:
         named = self._named(wanted.pbx)
         for pbx in named:
             await pbx.site.bypass(wanted.for_s)
+        return self._answered(named)
+
+    async def _stand_in(self, request: Request) -> Response:
+        wanted = await _decoded(request, StandInRequest)
+        if isinstance(wanted, Response):
+            return wanted
+        named = self._named(wanted.pbx)
+        try:
+            for pbx in named:
+                await (pbx.stand_in.end(wanted.home) if wanted.end else pbx.stand_in.begin(wanted.home))
+        except NotProtectedError as error:
+            return _problem(409, str(error))
         return self._answered(named)
 
     async def _bye(self, request: Request) -> Response:

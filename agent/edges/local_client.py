@@ -18,7 +18,11 @@ class NotAllowedError(NotRunningError):
 
 
 class RefusedError(Exception):
-    """The agent understood and said no; the message is its reason."""
+    """The agent understood and said no; the message is its reason, `answer` all that it said."""
+
+    def __init__(self, message: str, answer: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.answer = answer
 
 
 def ask(
@@ -26,7 +30,7 @@ def ask(
 ) -> dict[str, Any]:
     """GET (no body) or POST at the agent of this data directory; NotRunningError, RefusedError."""
     socket = data / SOCKET_NAME
-    transport = httpx.HTTPTransport(uds=str(socket))
+    transport = httpx.HTTPTransport(uds=str(socket), verify=False)  # no TLS here: no store of CAs to load
     try:
         with httpx.Client(transport=transport, base_url="http://agent", timeout=timeout_s) as client:
             response = client.get(path) if body is None else client.post(path, json=body)
@@ -36,7 +40,7 @@ def ask(
         raise NotRunningError(f"{socket}: {error}; is `pbx-agent run` running?") from error
     answer: dict[str, Any] = response.json()
     if response.status_code != 200:
-        raise RefusedError(str(answer.get("detail", f"status {response.status_code}")))
+        raise RefusedError(str(answer.get("detail", f"status {response.status_code}")), answer)
     return answer
 
 

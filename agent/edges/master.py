@@ -12,7 +12,7 @@ from agent.service.link import ENROL, WAKE, NoAnswerError
 from agent.store.enrolment import Enrolment
 from licensing import wire
 from licensing.codes import Code
-from licensing.share import Reply
+from licensing.site.share import Reply
 from runtime.signing import SigningKey, answer_type, request_type, verify
 from runtime.tls import PinMismatchError, pinned_context
 
@@ -54,7 +54,10 @@ class MasterClient:
         reply = await self._exchange("GET", self._wake_path, b"", WAKE_TIMEOUT)
         if reply.status != 200:
             raise NoAnswerError(Code.MASTER_AWAY, f"wake answered with status {reply.status}")
-        return msgspec.json.decode(reply.body, type=wire.Wake).wake
+        try:
+            return msgspec.json.decode(reply.body, type=wire.Wake).wake
+        except msgspec.MsgspecError as error:  # signed all the same: a master of another release
+            raise NoAnswerError(Code.VERSION_UNSUPPORTED, f"wake answered with {error}") from error
 
     async def _exchange(self, method: str, path: str, body: bytes, patience: httpx.Timeout) -> Reply:
         signature = self._key.sign(request_type(method, path), body)

@@ -23,13 +23,23 @@ def status_table(answer: dict[str, Any]) -> Table:
 
 
 def alarm_table(answer: dict[str, Any]) -> Table:
-    """One row for each thing that is wrong, a bypass among them."""
+    """One row for each thing that is wrong, a bypass and every PBX that this one stands in for among them."""
     rows: list[tuple[Cell, ...]] = []
     for pbx in answer["pbxs"]:
         if pbx["bypass_until_ms"]:
             rows.append((pbx["name"], "bypass", "Everything is admitted: pbx-agent bypass --off ends it."))
+        for home in pbx["standing_in"]:
+            hint = f"Its phones draw Standby here: pbx-agent stand-in {home} --end ends it."
+            rows.append((pbx["name"], f"stands in for {home}", hint))
         rows += [(pbx["name"], alarm["code"], alarm["hint"]) for alarm in pbx["alarms"]]
     return rows, ("pbx", "alarm", "what would help")
+
+
+def observed_table(answer: dict[str, Any]) -> Table:
+    """One row for each PBX that says what it holds."""
+    names = ("driver", "connected", "contacts", "unreachable", "rooms", "members", "calls", "trouble")
+    observed = [(pbx["name"], pbx["observed"]) for pbx in answer["pbxs"] if pbx["observed"] is not None]
+    return [(name, *(said[each] for each in names)) for name, said in observed], ("pbx", *names)
 
 
 def rejection_table(answer: dict[str, Any]) -> Table:

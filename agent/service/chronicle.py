@@ -3,21 +3,24 @@
 from collections.abc import Sequence
 
 from agent.store.journal import Journal
+from licensing.demand import is_use
 from licensing.history import Happening, SeatEvent
 from runtime.clock import Clock
 from runtime.logs import logger, shorten
-from telephony.output import Reason, Rejected
+from telephony.dialog import Why
+from telephony.output import Counted, Reason, Rejected
 
 WINDOW_MS = 10_000
 LINES_PER_WINDOW = 20
 
+_LOST = frozenset((Why.SESSION_EXPIRED, Why.TOO_OLD, Why.UNKNOWN_TO_PBX))
 _SPOKEN: dict[Happening, str] = {
-    "held": "registration.held",
-    "released": "registration.released",
-    "lingering": "registration.lingering_started",
-    "refused": "registration.refused",
-    "surplus": "registration.surplus_found",
-    "reported": "registration.reported",
+    "held": "held",
+    "released": "released",
+    "lingering": "lingering_started",
+    "refused": "refused",
+    "surplus": "surplus_found",
+    "reported": "reported",
 }
 
 
@@ -46,10 +49,11 @@ class Chronicle:
 
     def _spoken(self, event: SeatEvent) -> None:
         facts = {"object": shorten(event.object), "kind": event.kind, "class_": event.class_}
+        name = f"{'use' if is_use(event.kind) else 'registration'}.{_SPOKEN[event.event]}"
         if event.code is not None:
-            self._log.warning(_SPOKEN[event.event], code=event.code.value, **facts)
+            self._log.warning(name, code=event.code.value, **facts)
         else:
-            self._log.info(_SPOKEN[event.event], **facts)
+            self._log.info(name, **facts)
 
     def rejected(self, rejected: Rejected, now_ms: int) -> None:
         """A message that went nowhere; a flood of them fills no disk, only the site's counters."""
@@ -66,6 +70,11 @@ class Chronicle:
             self._log.warning(
                 "message.rejected", reason=reason, detail=rejected.detail, source=rejected.flow.host
             )
+
+    def counted(self, counted: Counted) -> None:
+        """A call over a line that is over though nobody said so."""
+        if counted.why in _LOST:
+            self._log.warning("call.lost", call=counted.over, why=counted.why)
 
     def bypassed(self, until_at_ms: int) -> None:
         """Everything passes until then, or no longer."""

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from licensing.codes import Code
-from licensing.share import Reply
+from licensing.site.share import Reply
 
 ENROL = "/v1/agent/enrol"
 WAKE = "/v1/agent/wake"

@@ -6,19 +6,21 @@ leaves only when the journal has it (sip-guard; protocol "Durability rules").
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from agent.service.alarms import Alarms
+from agent.service.alarms import Alarms, DenialAlarms
 from agent.service.carriers import Carriers
 from agent.service.chronicle import Chronicle
+from agent.service.counting import Counting, Sender
 from agent.service.intake import Arrived, Intake
 from agent.service.seats import SeatVerdict
 from agent.store.journal import Journal
-from licensing import record as records
-from licensing import share, wire
+from licensing import wire
 from licensing.codes import Code
-from licensing.record import ShareRecord
+from licensing.site import record as records
+from licensing.site import share
+from licensing.site.record import ShareRecord
 from runtime.clock import Clock
 from telephony.address import Flow
 from telephony.binding import Registration
@@ -27,16 +29,11 @@ from telephony.meter import Meter
 from telephony.output import Output, Record, Rejected, Send
 from telephony.sip.stream import Broken
 
-Sender = Callable[[Flow, bytes], None]
-
 # No timer of the guard or the seats is shorter: looking again after it misses none.
 SHORTEST_TIMER_MS = 500
 # Timers that are due within this time are served together: of T1 it is a fiftieth.
 TIMER_GRAIN_MS = 10
 IDLE_MS = 60_000
-DENIAL_FADES_MS = 60_000  # phones that were refused try again about so often
-
-_CODES = frozenset(code.value for code in Code)
 
 
 class Site:
@@ -56,6 +53,8 @@ class Site:
     ) -> None:
         self.guard = guard
         self.seats = verdict.seats
+        self.desk = verdict.desk
+        self.counting = Counting(guard, verdict.desk, journal, chronicle, clock)
         self.alarms = alarms
         self.rejections: Counter[str] = Counter()
         self.intake = Intake(meter, guard, self.take_in, clock)
@@ -71,11 +70,12 @@ class Site:
         self._behind = 0
         self._carriers = Carriers()
         self._unrecorded = 0
+        self._held: set[bytes] = set()  # what leaves once a record is on disk
         self._doubted: tuple[str, ...] = ()
         self._doubted_until_ms = 0
         self._pages: dict[str, str] = {}
         self._pages_sent: tuple[wire.HolderPage, ...] = ()
-        self._denied_ms: dict[Code, int] = {}
+        self._denials = DenialAlarms(alarms)
         self._policy: wire.Policy | None = None
         self._bypass_until_at_ms = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -91,6 +91,8 @@ class Site:
         `speak` asks for a sync at once, `mention` for one soon, so that the master's picture follows.
         """
         self._send, self._speak, self._mention = send, speak, mention
+        self.counting.serve(send)
+        self.desk.serve(self._moved)
         self._look_again(self._clock.monotonic_ms(), SHORTEST_TIMER_MS)
 
     @property
@@ -101,11 +103,12 @@ class Site:
     @property
     def writing(self) -> bool:
         """Whether something waits for the disk before it may leave."""
-        return bool(self._behind or self._unrecorded)
+        return bool(self._behind or self._unrecorded or self.counting.behind)
 
     def close(self) -> None:
         """Send nothing more."""
         self._send = None
+        self.counting.serve(None)
         self.intake.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -165,7 +168,7 @@ class Site:
 
     def _receive_unstored(self, data: bytes, flow: Flow, now_ms: int) -> bool:
         """The disk is behind: calls and all else that stores nothing pass; False for what must wait."""
-        outputs = self.guard.relay(data, flow)
+        outputs = self.guard.relay(data, flow, now_ms)
         self._carry_out(outputs or (), now_ms)
         return outputs is not None
 
@@ -177,12 +180,18 @@ class Site:
                 for name, decision in self._verdict.settle(now_ms):
                     self._carry_out_noted([self.guard.settle(name, decision, now_ms)], now_ms)
             self._forget_failed()
+            self.desk.write()
             if self._chronicle.tell(self.seats.drain_events(), now_ms):
                 self._mention()
             if self.seats.urgent:
                 self._speak()
         if self._timer_ms > now_ms + SHORTEST_TIMER_MS:
             self._look_again(now_ms, SHORTEST_TIMER_MS)
+
+    def _moved(self) -> None:
+        """A use began or ended."""
+        self._verdict.touched = True
+        self.settle(self._clock.monotonic_ms())
 
     def _carry_out_noted(self, groups: Sequence[Sequence[Output]], now_ms: int) -> None:
         """Carry out what came of each message; what must be durable holds back the rest of its own group.
@@ -192,7 +201,7 @@ class Site:
         self._forget_failed()  # before a new note of the same object
         reserved, self._verdict.reserved = self._verdict.reserved, []
         if not reserved and not self._behind:
-            send = self._send
+            send = None if self._held else self._send
             for outputs in groups:
                 if send is not None and len(outputs) == 1 and type(outputs[0]) is Send:  # a refresh, mostly
                     send(outputs[0].flow, outputs[0].data)
@@ -221,20 +230,26 @@ class Site:
         send = self._send
         for index, output in enumerate(outputs):
             if type(output) is Send:
-                if send is not None:
+                # Who repeats a request gets the same bytes again, but never before they may leave.
+                if send is not None and output.data not in self._held:
                     send(output.flow, output.data)
             elif type(output) is Record:
                 stored = self._store(output, now_ms)
                 if output.durable:
+                    rest = outputs[index + 1 :]
                     self._unrecorded += 1
-                    stored.add_done_callback(partial(self._carry_out_recorded, outputs[index + 1 :]))
+                    self._held.update(each.data for each in rest if type(each) is Send)
+                    stored.add_done_callback(partial(self._carry_out_recorded, rest))
                     return
             elif type(output) is Rejected:
                 self.rejections[output.reason] += 1
                 self._chronicle.rejected(output, now_ms)
+            else:
+                self.counting.carry_out(output, now_ms)
 
     def _carry_out_recorded(self, outputs: Sequence[Output], stored: asyncio.Future[None]) -> None:
         self._unrecorded -= 1
+        self._held.difference_update(each.data for each in outputs if type(each) is Send)
         self._carry_out_stored(outputs, stored)
 
     def _carry_out_stored(self, outputs: Sequence[Output], stored: asyncio.Future[None]) -> None:
@@ -283,7 +298,7 @@ class Site:
             return
         for name in self._doubted:
             if not self.guard.holds(name) and not self._verdict.is_open(name):
-                self.seats.release(name, now_ms)
+                self._verdict.release(name, now_ms)
                 self._journal.forget_reservations([name])
         self._doubted = ()
 
@@ -308,19 +323,20 @@ class Site:
         now_ms = self._clock.monotonic_ms()
         policy = record.policy if record.policy != self._policy else None
         self._policy = record.policy  # an answer brings it only when it changed since the last one
+        before = self.seats.counts()
         self.seats.answer(self._limits(record), answer.denials, now_ms, policy)
         self._turn_pages(answer.holders_wanted)
-        self._note_denials(answer.denials, now_ms)
         self._verdict.touched = True
         self.settle(now_ms)
+        self._denials.note(answer.denials, before, self.seats.counts(), now_ms, self._clock.wall_ms())
         if self._pages:
             self._speak()
 
     def unanswered(self, record: ShareRecord) -> None:
-        """No answer: the share may have shrunk, or the grace period ended."""
+        """No answer: the share may have shrunk or be doubted, or the grace period ended."""
         now_ms, at_ms = self._clock.monotonic_ms(), self._clock.wall_ms()
-        grace_over = records.grace_left_ms(record, now_ms, at_ms) <= 0
-        self.seats.lend(self._limits(record), now_ms, synced=record.synced, grace_over=grace_over)
+        closed = records.closed(record, now_ms, at_ms)
+        self.seats.lend(self._limits(record), now_ms, synced=record.synced, closed=closed)
         self._verdict.touched = True
         self.settle(now_ms)
 
@@ -338,17 +354,14 @@ class Site:
         for class_ in wanted:
             self._pages.setdefault(class_, "")
 
-    def _note_denials(self, denials: Mapping[str, wire.Denial], now_ms: int) -> None:
-        """What the master denied is an alarm until it has denied it no more for a while: phones try again."""
-        for denial in denials.values():
-            if denial.code in _CODES:
-                code = Code(denial.code)
-                self.alarms.raise_(code, self._clock.wall_ms(), denial.hint)
-                self._denied_ms[code] = now_ms
-        faded = [code for code, at_ms in self._denied_ms.items() if now_ms - at_ms >= DENIAL_FADES_MS]
-        for code in faded:
-            self.alarms.clear(code)
-            del self._denied_ms[code]
+    def hold_back(self, advice: str) -> None:
+        """The disk is nearly full, and what to do about it; empty: it is not, or no more (decision 0021)."""
+        self.seats.hold_back(bool(advice))
+        self._journal.no_room = bool(advice)
+        if advice:
+            self.alarms.raise_(Code.DISK_FULL, self._clock.wall_ms(), advice)
+        else:
+            self.alarms.clear(Code.DISK_FULL)
 
     # the administrator's side
 
@@ -370,6 +383,10 @@ class Site:
         left_ms = until_at_ms - at_ms
         self._bypass_until_at_ms = until_at_ms
         self.seats.bypass(now_ms + left_ms if left_ms > 0 else None, now_ms)
+        self.ordered(now_ms)
+
+    def ordered(self, now_ms: int) -> None:
+        """The seats follow another order now: do what comes of it."""
         self._verdict.touched = True
         if self._send is not None:
             self.settle(now_ms)

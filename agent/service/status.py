@@ -3,8 +3,8 @@
 from typing import Any
 
 from agent.service.opening import OpenPbx
-from licensing import record as records
-from licensing.seat import Counts
+from licensing.site import record as records
+from licensing.site.counts import Counts
 from runtime.clock import Clock
 
 
@@ -29,7 +29,9 @@ def status(pbx: OpenPbx, clock: Clock) -> dict[str, Any]:
         "bindings": _bindings(pbx),
         "enforcement": record.policy.enforcement,
         "bypass_until_ms": pbx.site.bypass_until_at_ms,
+        "standing_in": list(pbx.stand_in.homes),
         "rejections": rejections(pbx),
+        "observed": pbx.observer.told() if pbx.observer is not None else None,
         "alarms": [
             {"code": alarm.code.value, "since_ms": alarm.since_ms, "hint": alarm.hint}
             for alarm in pbx.alarms.all()
@@ -64,6 +66,7 @@ async def facts(pbx: OpenPbx, clock: Clock) -> dict[str, Any]:
         "rejections": rejections(pbx),
         "activity_dropped": pbx.journal.activity_dropped,
         "holding_back": pbx.site.seats.recovering,
+        "box": pbx.box.facts(),
         "sightings": {
             "with_path": sightings.with_path,
             "without_path": sightings.without_path,

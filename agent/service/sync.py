@@ -1,20 +1,23 @@
 """The agent's half of the conversation with its master: store, send, check, store, use; one in flight.
 
-Every step is `licensing.share`'s; this module gives it a disk, a wire and the time (protocol "Safety rules").
+Every step is that of `licensing.site.share`; this module gives it a disk, a wire and the time (protocol
+"Safety rules").
 """
 
 import asyncio
 import contextlib
 import random
+from collections.abc import Callable
 from typing import Protocol
 
 from agent.service.alarms import Alarms, away_advice
 from agent.service.link import Link, NoAnswerError
 from agent.store.journal import Journal
-from licensing import grace, share, wire
-from licensing import record as records
+from licensing import wire
 from licensing.codes import Code
-from licensing.record import Request, ShareRecord
+from licensing.site import grace, share
+from licensing.site import record as records
+from licensing.site.record import Request, ShareRecord
 from runtime.clock import Clock
 from runtime.logs import logger
 
@@ -26,6 +29,10 @@ JITTER = 0.2
 SILENT_AFTER = 3  # rounds without an answer
 REVOKED_RETRY_S = 300.0
 KEEP_COUNT_S = 60
+UNUSABLE = "the answer cannot be used"
+
+Spread = Callable[[float, float], float]
+"""Draws a number between two; it spreads the agents and guards nothing."""
 
 # Passing troubles of the master: they are no alarm before it has been silent for long.
 PASSING = (Code.MASTER_AWAY, Code.RATE_LIMITED, Code.STORE_FAILED)
@@ -55,7 +62,14 @@ class Conversation:
     """Keeps one site's share record true: here, on disk, and at the master."""
 
     def __init__(
-        self, record: ShareRecord, site: Local, journal: Journal, link: Link, clock: Clock, alarms: Alarms
+        self,
+        record: ShareRecord,
+        site: Local,
+        journal: Journal,
+        link: Link,
+        clock: Clock,
+        alarms: Alarms,
+        spread: Spread = random.uniform,
     ) -> None:
         self.record = record
         self.revoked: Code | None = None
@@ -66,6 +80,7 @@ class Conversation:
         self._link = link
         self._clock = clock
         self._alarms = alarms
+        self._spread = spread
         self._log = logger(pbx=record.agent)
         self._wanted = asyncio.Event()
         self._mentioning: asyncio.TimerHandle | None = None
@@ -125,12 +140,12 @@ class Conversation:
                     await self.sync()  # before it is heard the master would only say it again
                 failures = failures + 1 if self._failures else 0
                 if failures:
-                    await asyncio.sleep(_jittered(_backoff_s(failures)))
+                    await asyncio.sleep(self._jittered(_backoff_s(failures)))
             except NoAnswerError as error:
                 failures += 1
                 if error.code in (Code.UNKNOWN_AGENT, Code.HELLO_NEEDED):
                     self.speak()  # a store made anew: do not wait for the next round
-                await asyncio.sleep(_jittered(_backoff_s(failures)))
+                await asyncio.sleep(self._jittered(_backoff_s(failures)))
 
     async def bye(self) -> None:
         """Give everything back; ByeRefusedError when the master does not confirm it.
@@ -202,12 +217,17 @@ class Conversation:
                 self._hello = True
                 self._pause_s = FIRST_RETRY_S if self._failures else 0.0
                 self._failures += 1
-            case share.Revoked(code):
+            case share.Revoked(code, doubted):
+                await self._keep_doubted(doubted)
                 self._revoked(code, at_ms)
             case share.Retry(code):
                 await self._unanswered(code, "the master asked to try again")
-            case share.Ignored(code) | share.Rejected(code):
-                await self._unusable(outcome, code)
+            case share.Ignored(code):
+                await self._unanswered(code, UNUSABLE)
+            case share.Rejected(code, doubted):
+                await self._keep_doubted(doubted)
+                await self._unanswered(code, UNUSABLE)
+                await self._prepare()
 
     def _applied(self, answer: wire.Answer, at_ms: int) -> None:
         if self.away:
@@ -218,13 +238,13 @@ class Conversation:
         self._alarms.clear(*self._troubles)
         self._troubles.clear()
         self._journal.drop_activity(answer.ack_activity)
-        self._pause_s = _jittered(max(answer.next_ms, answer.not_before_ms) / 1_000)
+        self._pause_s = self._jittered(max(answer.next_ms, answer.not_before_ms) / 1_000)
         self._site.answered(self.record, answer)
 
     async def _unanswered(self, code: Code, detail: str) -> None:
         """No answer that counts: the same bytes again, later and later, and an alarm by stages."""
         self._failures += 1
-        self._pause_s = _jittered(_backoff_s(self._failures))
+        self._pause_s = self._jittered(_backoff_s(self._failures))
         if self._failures == SILENT_AFTER:
             self._log.warning("master.lost", code=code.value, detail=detail)
         now_ms, at_ms = self._clock.monotonic_ms(), self._clock.wall_ms()
@@ -241,21 +261,22 @@ class Conversation:
             await self._keep(records.counted(self.record, now_ms, at_ms))
         self._site.unanswered(self.record)
 
-    async def _unusable(self, outcome: share.Ignored | share.Rejected, code: Code) -> None:
-        await self._unanswered(code, "the answer cannot be used")
-        if isinstance(outcome, share.Rejected):
-            await self._prepare()
-
     def _revoked(self, code: Code, at_ms: int) -> None:
         self.revoked = code
         self._failures += 1
         self._raise(code, at_ms)
-        self._pause_s = _jittered(REVOKED_RETRY_S)
+        self._pause_s = self._jittered(REVOKED_RETRY_S)
+        self._site.unanswered(self.record)
 
     def _raise(self, code: Code, at_ms: int, advice: str = "") -> None:
         """An alarm that the next answer clears."""
         self._troubles.add(code)
         self._alarms.raise_(code, at_ms, advice)
+
+    async def _keep_doubted(self, record: ShareRecord | None) -> None:
+        if record is not None and record != self.record:
+            self._log.warning("share.doubted", code=record.doubted)
+            await self._keep(record)
 
     async def _keep(self, record: ShareRecord) -> None:
         """On disk first, then true."""
@@ -267,10 +288,9 @@ class Conversation:
         now_ms, at_ms = self._clock.monotonic_ms(), self._clock.wall_ms()
         return grace.away_ms(self.record.grace, now_ms, at_ms) // 1_000
 
+    def _jittered(self, seconds: float) -> float:
+        return seconds * self._spread(1 - JITTER, 1 + JITTER)
+
 
 def _backoff_s(failures: int) -> float:
     return float(min(LAST_RETRY_S, FIRST_RETRY_S * 2 ** min(failures - 1, 10)))
-
-
-def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads agents, guards nothing

@@ -1,8 +1,8 @@
 """`PBX/agent.db`: what must survive a crash of the agent, behind one group commit.
 
-The share's record, the bindings the PBX granted, the objects it ever accepted, numbered activity for the
-master's history, and a few marks. Losing activity loses history; losing anything else could over-grant,
-so those writes are on disk before they are used.
+The share's record, the bindings the PBX granted, the objects it ever accepted, the uses and calls that go on,
+numbered activity for the master's history, and a few marks. Losing activity loses history; losing anything
+else could over-grant, so those writes are on disk before they are used.
 """
 
 import asyncio
@@ -16,10 +16,14 @@ from typing import Self
 import aiosqlite
 import msgspec
 
+from agent.store import call_row
 from licensing import wire
+from licensing.site.use import Use, decode, encode
+from licensing.site.uses import Change
 from runtime.store import Database, GroupCommit, Statement, open_database
 from telephony.address import Flow
 from telephony.binding import Binding, Registration
+from telephony.output import Counted
 
 # More than an hour of a busy site without its master; beyond it the oldest are dropped and counted.
 ACTIVITY_LIMIT = 20_000
@@ -42,6 +46,8 @@ MIGRATIONS = (
     CREATE TABLE mark (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE reservation (name TEXT PRIMARY KEY, kind TEXT NOT NULL) STRICT, WITHOUT ROWID;
     """,
+    "CREATE TABLE use (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;",
+    "CREATE TABLE call (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;",
 )
 
 _KEEP_SHARE = "INSERT OR REPLACE INTO share (id, body) VALUES (1, ?)"
@@ -53,6 +59,10 @@ _LIST_BINDINGS = """
 _PROVE = "INSERT OR IGNORE INTO proven (name) VALUES (?)"
 _RESERVE = "INSERT OR REPLACE INTO reservation (name, kind) VALUES (?, ?)"
 _FORGET_RESERVATION = "DELETE FROM reservation WHERE name = ?"
+_BEGIN_USE = "INSERT OR REPLACE INTO use (key, body) VALUES (?, ?)"
+_END_USE = "DELETE FROM use WHERE key = ?"
+_KEEP_CALL = "INSERT OR REPLACE INTO call (name, body) VALUES (?, ?)"
+_DROP_CALL = "DELETE FROM call WHERE name = ?"
 _ADD_ACTIVITY = "INSERT OR REPLACE INTO activity (n, body) VALUES (?, ?)"
 _DROP_ACTIVITY = "DELETE FROM activity WHERE n <= ?"
 _SET_MARK = "INSERT OR REPLACE INTO mark (name, value) VALUES (?, ?)"
@@ -62,7 +72,8 @@ _SET_MARK = "INSERT OR REPLACE INTO mark (name, value) VALUES (?, ?)"
 class Marks:
     """The small facts of a site; times are wall ms.
 
-    `longest_granted_s` is the longest expiry the PBX ever granted here; 0 before the first one.
+    `longest_granted_s` is the longest expiry the PBX ever granted here; 0 before the first one. `standing_in`
+    are the names of PBXs that this one stands in for, with blanks between them.
     """
 
     clean_stop: bool = False
@@ -71,6 +82,7 @@ class Marks:
     activity_dropped: int = 0
     longest_granted_s: int = 0
     bypass_until_ms: int = 0
+    standing_in: bytes = b""
 
 
 class Journal:
@@ -83,6 +95,7 @@ class Journal:
         self._since: dict[str, int] = {}
         self._longest_granted_s = 0
         self.activity_dropped = 0
+        self.no_room = False
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -130,6 +143,14 @@ class Journal:
     async def reservations(self) -> dict[str, str]:
         """Objects (name to kind) whose first REGISTER was on its way to the PBX when the agent stopped."""
         return dict(await self._rows("SELECT name, kind FROM reservation"))  # type: ignore[arg-type] # rows of two
+
+    async def uses(self) -> list[Use]:
+        """What went on when the agent stopped and took a unit: legs, calls, logins, watches; oldest first."""
+        return [decode(row[0]) for row in await self._rows("SELECT body FROM use ORDER BY n")]
+
+    async def calls(self) -> list[bytes]:
+        """The calls over lines that went on, for `agent.store.call_row.decode`."""
+        return [row[0] for row in await self._rows("SELECT body FROM call ORDER BY name")]
 
     async def marks(self) -> Marks:
         """The marks; the activity that waits for the master is read into memory too."""
@@ -191,8 +212,30 @@ class Journal:
         """These reservations ended without a binding."""
         self._commits.defer([(_FORGET_RESERVATION, [(name,) for name in names])])
 
+    def keep_uses(self, changes: Iterable[Change]) -> None:
+        """What began and what ended, in order."""
+        self._commits.defer([_written(change) for change in changes])
+
+    def keep_call(
+        self, counted: Counted, changes: Iterable[Change], now_ms: int, at_ms: int
+    ) -> asyncio.Future[None]:
+        """What a call is now, together with what that made of its use; done when both are on disk."""
+        statements = [_written(change) for change in changes]
+        if counted.record is None:
+            statements.append((_DROP_CALL, [(counted.over,)]))
+        else:
+            body = call_row.encode(counted.record, now_ms, at_ms)
+            statements.append((_KEEP_CALL, [(counted.record.name, body)]))
+        return self._commits.defer(statements)
+
     def add_activity(self, events: Sequence[wire.Activity]) -> None:
-        """Keep events, whose numbers must rise; above the limit the oldest are dropped and counted."""
+        """Keep events, whose numbers must rise; above the limit the oldest are dropped and counted.
+
+        With `no_room` on the disk these are dropped and counted: history gives way first.
+        """
+        if self.no_room:
+            self.activity_dropped += len(events)
+            return
         self._activity.extend(events)
         statements: list[Statement] = [
             (_ADD_ACTIVITY, [(event.n, msgspec.msgpack.encode(event)) for event in events]),
@@ -224,3 +267,10 @@ class Journal:
     async def _rows(self, query: str) -> list[aiosqlite.Row]:
         async with self._database.execute(query) as cursor:
             return list(await cursor.fetchall())
+
+
+def _written(change: Change) -> Statement:
+    """A use that began or ended, as a statement."""
+    if change.use is None:
+        return _END_USE, [(change.key,)]
+    return _BEGIN_USE, [(change.key, encode(change.use))]

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from licence_master.cli.client import Api, remote
-from licence_master.service.reports import (
+from licence_master.service.told.reports import (
     AgentView,
     DenialView,
     EntryView,
@@ -17,6 +17,7 @@ from licence_master.service.reports import (
     HolderView,
     LicenceView,
     PoolView,
+    RightsView,
     ShareView,
     WhyView,
 )
@@ -30,7 +31,7 @@ WIDEST = 80
 
 @remote
 def licences(api: Api) -> None:
-    """Installed licences.
+    """Installed licences by project, with the issuer of the file that brought them, and until when.
 
     Example: licence-master licences --installation acme
     """
@@ -39,15 +40,36 @@ def licences(api: Api) -> None:
         return
     rows = msgspec.convert(answer, list[LicenceView])
     shown = [
-        (r.number, r.type, r.count, r.place or "master", r.mac, "quarantined" if r.quarantined else r.pool)
+        (
+            r.number,
+            r.project,
+            r.type,
+            r.count,
+            r.place or "master",
+            r.mac,
+            _feeds(r),
+            r.issuer or ("rented" if r.rented else r.source),
+            when(r.until_ms),
+        )
         for r in rows
     ]
-    table(shown, ("NO", "TYPE", "COUNT", "PLACE", "MAC", "POOL"))
+    table(shown, ("NO", "PROJECT", "TYPE", "COUNT", "PLACE", "MAC", "POOL", "FROM", "UNTIL"))
+
+
+def _feeds(row: LicenceView) -> str | None:
+    """The pool of units, or why they feed none."""
+    if row.unassigned:
+        return "unassigned"
+    if row.quarantined:
+        return "quarantined"
+    return "not paid" if row.rented and row.pool is None else row.pool
 
 
 @remote
 def pools(api: Api) -> None:
-    """What is installed, usable, lent, used and free; surplus is lent beyond usable, and recalled.
+    """What is installed, usable, lent, used and free; of the free units some may be kept for a PBX (reserve).
+
+    Surplus is lent beyond usable, and recalled.
 
     Example: licence-master pools
     """
@@ -55,8 +77,10 @@ def pools(api: Api) -> None:
     if api.show(answer):
         return
     rows = msgspec.convert(answer, list[PoolView])
-    shown = [(r.pool, r.installed, r.usable, r.lent, r.used, r.free, r.surplus, r.reason) for r in rows]
-    table(shown, ("POOL", "INSTALLED", "USABLE", "LENT", "USED", "FREE", "SURPLUS", "REASON"))
+    shown = [
+        (r.pool, r.installed, r.usable, r.lent, r.used, r.free, r.kept, r.surplus, r.reason) for r in rows
+    ]
+    table(shown, ("POOL", "INSTALLED", "USABLE", "LENT", "USED", "FREE", "KEPT", "SURPLUS", "REASON"))
 
 
 @remote
@@ -116,11 +140,21 @@ def agents(api: Api) -> None:
         (r.pbx, r.role, r.platform, r.state, r.software, r.epoch, r.key_id, ago(r.last_sync_ms)) for r in rows
     ]
     table(shown, ("PBX", "ROLE", "PLATFORM", "STATE", "SOFTWARE", "EPOCH", "KEY", "LAST SYNC"))
+    for row in rows:
+        if row.state == "failed":
+            typer.echo(f"{row.pbx}: failed, its units are reserved; {row.hint}")
+    awaited = [row for row in rows if row.state == "awaited"]
+    if awaited:
+        typer.echo(
+            "In recovery: nothing new is lent before these have answered. Phones go on in their shares."
+        )
+    for row in awaited:
+        typer.echo(f"{row.pbx}: last sync {ago(row.last_sync_ms)}; {row.hint}")
 
 
 @remote
 def holders(api: Api, pbx: PbxOption = None) -> None:
-    """Objects that hold a unit, and since when.
+    """Objects that hold a unit, and since when; who leaves is in use beyond what is installed, and goes on.
 
     Example: licence-master holders --pbx lyon
     """
@@ -128,13 +162,15 @@ def holders(api: Api, pbx: PbxOption = None) -> None:
     if api.show(answer):
         return
     rows = msgspec.convert(answer, list[HolderView])
-    shown = [(r.object, r.pbx, r.class_, r.state, when(r.since_ms)) for r in rows]
-    table(shown, ("OBJECT", "PBX", "CLASS", "STATE", "SINCE"))
+    shown = [(r.object, r.pbx, r.class_, r.state, when(r.since_ms), "yes" * r.leaves) for r in rows]
+    table(shown, ("OBJECT", "PBX", "CLASS", "STATE", "SINCE", "LEAVES"))
 
 
 @remote
 def denials(api: Api, limit: LimitOption = 20) -> None:
-    """What was denied: when, why, who has the units, what would help.
+    """What was denied: to whom, when, why, who had the units, when one frees, what would help.
+
+    A unit is known to free only where one lingers: of a registered phone nobody knows when it leaves.
 
     Example: licence-master denials --limit 5
     """
@@ -147,6 +183,7 @@ def denials(api: Api, limit: LimitOption = 20) -> None:
             when(r.last_ms),
             r.times,
             r.pbx,
+            _objects(r),
             r.class_,
             r.code,
             r.asked,
@@ -154,13 +191,16 @@ def denials(api: Api, limit: LimitOption = 20) -> None:
             r.used,
             r.capacity,
             _held_by(r),
+            when(r.frees_ms) or "unknown",
         )
         for r in rows
     ]
-    heads = ("LAST", "TIMES", "PBX", "CLASS", "CODE", "ASKED", "GRANTED", "USED", "CAPACITY", "HELD BY")
-    table(shown, heads)
+    heads = ("LAST", "TIMES", "PBX", "OBJECTS", "CLASS", "CODE", "ASKED", "GRANTED", "USED", "CAPACITY")
+    table(shown, (*heads, "HELD BY", "ONE FREES"))
     for code, hint in {row.code: row.hint for row in rows if row.hint}.items():
         typer.echo(f"{code}: {hint}")
+    for pbx, text in dict.fromkeys((row.pbx, text) for row in rows for text in row.helps):
+        typer.echo(f"{pbx}: {text}")
 
 
 @remote
@@ -176,14 +216,32 @@ def why(api: Api, name: Annotated[str, typer.Argument(metavar="OBJECT")]) -> Non
     typer.echo(found.answer)
     if found.hint:
         typer.echo(f"What helps: {found.hint}")
-    typer.echo(f"As of {when(found.as_of_ms)}.")
+    if found.as_of_ms:
+        typer.echo(f"As of {when(found.as_of_ms)}.")
     for row in found.denials:
         typer.echo(
-            f"Denied {row.times} time(s) until {when(row.last_ms)}: {row.sentence}; held by {_held_by(row)}"
+            f"Denied {row.times} time(s) until {when(row.last_ms)}: {row.sentence}; held by {_held_by(row)};"
+            f" one frees: {when(row.frees_ms) or 'unknown'}"
         )
+    for text in dict.fromkeys(text for row in found.denials for text in row.helps):
+        typer.echo(f"Would help: {text}")
+    for held in found.denials[0].holders if found.denials else ():
+        typer.echo(f"Held since before: {held.object} at {held.pbx}, since {when(held.since_ms)}")
     if found.events:
         shown = [(when(e.at_ms), e.pbx, e.class_, e.event, e.code) for e in found.events]
         table(shown, ("WHEN", "PBX", "CLASS", "EVENT", "CODE"))
+    for rights in found.rights if found.assigned else ():
+        _tell_rights(rights)
+
+
+def _tell_rights(found: RightsView) -> None:
+    """What a user may use at a PBX: everything he has, and the rest with the reason."""
+    typer.echo(f"\n{found.object} at {found.pbx} ({found.kind}) may use:")
+    rows = []
+    for right in (*found.licences, *found.apps):
+        rows.append((right.name, right.has, right.through or right.code, right.sentence))
+        rows += [(f"  {part.id}", part.has, part.code, part.sentence) for part in right.parts]
+    table(rows, ("LICENCE OR APP", "HAS", "BY", "WHY NOT"))
 
 
 @remote
@@ -225,6 +283,11 @@ def ago(at_ms: int | None) -> str:
         if seconds >= 2 * length:
             return f"{seconds // length} {unit} ago"
     return f"{seconds} s ago"
+
+
+def _objects(row: DenialView) -> str:
+    more = f" and {row.more_objects} more" if row.more_objects else ""
+    return ", ".join(row.objects) + more
 
 
 def _held_by(row: DenialView) -> str:

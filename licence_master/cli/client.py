@@ -4,7 +4,8 @@ import functools
 import inspect
 import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -12,15 +13,12 @@ from typing import Annotated, NoReturn
 import httpx
 import typer
 
+from licence_master.cli.options import ConfigOption, InstallationOption
 from licence_master.config import DEFAULT_PATH, MasterConfig
 from licence_master.store.directory import DataDirectory
 from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json
 from runtime.tls import pin_of_certificate, pinned_context
 
-ConfigOption = Annotated[Path, typer.Option("--config", help="The master's configuration.")]
-InstallationOption = Annotated[
-    str | None, typer.Option("--installation", help="May be left out when there is one.")
-]
 UrlOption = Annotated[
     str | None, typer.Option("--url", help="Ask a master elsewhere, for example https://master:8444.")
 ]
@@ -28,6 +26,9 @@ TokenFileOption = Annotated[Path | None, typer.Option("--token-file", help="File
 PinOption = Annotated[
     str | None, typer.Option("--pin", help="Public key of the master at --url, as invite prints it.")
 ]
+
+
+PATIENCE = httpx.Timeout(30, read=600)  # a large store takes its time before the first byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,17 @@ class Api:
         given = {name: value for name, value in query.items() if value is not None}
         return self._ask("GET", path, params=given)
 
+    def own(self) -> object:
+        """What is told of the installation itself."""
+        found = ask(self.http, "GET", "/api/v1/installations")
+        assert isinstance(found, list), "the API answers a list"
+        return next(each for each in found if each["name"] == self.installation)
+
+    def text(self, path: str, **query: str) -> str:
+        """What the installation answers as a file of text."""
+        url = f"/api/v1/installations/{self.installation}{path}"
+        return request(self.http, "GET", url, params=query).text
+
     def post(self, path: str, body: Mapping[str, object]) -> object:
         """What the installation answers to this order."""
         return self._ask("POST", path, json=body)
@@ -50,6 +62,19 @@ class Api:
     def delete(self, path: str) -> object:
         """What the installation answers."""
         return self._ask("DELETE", path)
+
+    @contextmanager
+    def download(self, path: str) -> Iterator["Download"]:
+        """POST, and the file that is sent back; a refusal or a connection that breaks ends the command."""
+        url = f"/api/v1/installations/{self.installation}{path}"
+        try:
+            with self.http.stream("POST", url, timeout=PATIENCE) as response:
+                if not response.is_success:
+                    response.read()
+                    refuse(response)
+                yield Download(response)
+        except httpx.HTTPError as error:
+            fail(Exit.UNREACHABLE, f"the master broke off: {str(error) or type(error).__name__}")
 
     def show(self, answer: object) -> bool:
         """With --json: print the answer; True when that is all there is to print."""
@@ -61,16 +86,44 @@ class Api:
         return ask(self.http, method, f"/api/v1/installations/{self.installation}{path}", **options)
 
 
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file on its way."""
+
+    response: httpx.Response
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return int(self.response.headers["Content-Length"])
+
+    @property
+    def name(self) -> str:
+        """What the master calls it; never a path."""
+        _, _, name = self.response.headers["Content-Disposition"].partition('filename="')
+        return Path(name.rstrip('"')).name
+
+    def chunks(self) -> Iterator[tuple[int, bytes]]:
+        """How much has come, and the next bytes."""
+        for chunk in self.response.iter_raw():
+            yield self.response.num_bytes_downloaded, chunk
+
+
 def ask(http: httpx.Client, method: str, path: str, **options: object) -> object:
+    """One request and its answer as JSON; errors as `request`."""
+    answer: object = request(http, method, path, **options).json()
+    return answer
+
+
+def request(http: httpx.Client, method: str, path: str, **options: object) -> httpx.Response:
     """One request; a refusal or a master that does not answer ends the command."""
     try:
         response = http.request(method, path, **options)  # type: ignore[arg-type] # passed on as they are
     except httpx.HTTPError as error:
         fail(Exit.UNREACHABLE, f"the master does not answer: {error}; is licence-master serve running?")
-    if response.is_success:
-        answer: object = response.json()
-        return answer
-    return refuse(response)
+    if not response.is_success:
+        refuse(response)
+    return response
 
 
 def refuse(response: httpx.Response) -> NoReturn:
@@ -113,7 +166,7 @@ def connect(config: Path, url: str | None, token_file: Path | None, pin: str | N
         if not socket.exists():
             fail(Exit.UNREACHABLE, f"{socket} is not there; is licence-master serve running?")
         return httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://master", timeout=30
+            transport=httpx.HTTPTransport(uds=str(socket), verify=False), base_url="http://master", timeout=30
         )
     if token_file is None:
         fail(Exit.USAGE, "--url needs --token-file FILE with a token from licence-master token")

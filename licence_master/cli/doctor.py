@@ -1,5 +1,6 @@
 """`doctor`: what a configuration file cannot show, checked one by one with what would help."""
 
+import contextlib
 import os
 import shutil
 import socket as sockets
@@ -13,14 +14,17 @@ from pathlib import Path
 
 import typer
 
-from licence_master.cli.client import ConfigOption
+from licence_master.cli.options import ConfigOption
 from licence_master.config import DEFAULT_PATH, MasterConfig
+from licence_master.service.told import boxes
 from licence_master.store import ledger
 from licence_master.store.directory import DataDirectory
+from licensing.ledger import replay
+from runtime.ballast import Ballast
 from runtime.cli import Exit, JsonFlag, load_or_fail, print_json, table
+from runtime.credentials import of_the_service, out_of_reach
 from runtime.signing import KeyFileError, SigningKey
 
-FREE_BYTES = 256 * 1024 * 1024
 EARLIEST_S = 1_767_225_600  # 2026-01-01: a clock before it was never set
 SYNC_PROBES = 20
 SLOW_SYNC_MS = 50
@@ -59,8 +63,8 @@ def examine(config: MasterConfig) -> Iterator[Finding]:
     yield _signing_key(directory)
     yield _certificate(config, directory)
     for each in config.installations:
-        yield _store(each.name, directory.ledger(each.name))
-    yield _disk(directory.root)
+        yield from _store(each.name, directory.ledger(each.name))
+    yield _disk(directory.root, directory.ballast)
     yield _sync(directory.root)
     yield _ballast(directory.ballast)
     yield _clock()
@@ -69,7 +73,7 @@ def examine(config: MasterConfig) -> Iterator[Finding]:
 
 def _signing_key(directory: DataDirectory) -> Finding:
     try:
-        key = SigningKey.load(directory.signing_key)
+        key = SigningKey.load(of_the_service(directory.signing_key, "licence-master.master.key"))
     except (OSError, KeyFileError) as error:
         return Finding("signing key", False, str(error))
     return Finding("signing key", True, f"{key.key_id}; is there a copy of {directory.keys} elsewhere?")
@@ -77,6 +81,10 @@ def _signing_key(directory: DataDirectory) -> Finding:
 
 def _certificate(config: MasterConfig, directory: DataDirectory) -> Finding:
     certificate, key = config.tls.pair or directory.certificate
+    if out_of_reach(key):
+        return Finding("certificate", True, f"{key}: only the service can look")
+    certificate = of_the_service(certificate, "licence-master.tls.crt")
+    key = of_the_service(key, "licence-master.tls.key")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, key)
@@ -88,21 +96,36 @@ def _certificate(config: MasterConfig, directory: DataDirectory) -> Finding:
     return Finding("certificate", True, str(certificate))
 
 
-def _store(name: str, path: Path) -> Finding:
+def _store(name: str, path: Path) -> Iterator[Finding]:
     if not path.exists():
-        return Finding(
-            f"store {name}", False, f"{path} is not there; run licence-master init --installation {name}"
-        )
+        text = f"{path} is not there; run licence-master init --installation {name}, or restore a backup"
+        yield Finding(f"store {name}", False, text)
+        return
     try:
         entries = ledger.read_file(path)
     except (ledger.ChainBrokenError, sqlite3.Error) as error:
-        return Finding(f"store {name}", False, f"{path}: {error}")
-    return Finding(f"store {name}", True, f"{len(entries)} events, unbroken")
+        yield Finding(f"store {name}", False, f"{path}: {error}; licence-master restore takes a backup")
+        return
+    yield Finding(f"store {name}", True, f"{len(entries)} events, unbroken")
+    state = replay(entry.event for entry in entries)
+    for pbx in sorted(state.bound):
+        if text := boxes.doubted(state, pbx):
+            yield Finding(f"box {name} {pbx}", False, text)
+    waiting = sorted(state.waiting)
+    if waiting:
+        text = f"waits for {', '.join(waiting)} and lends nothing new; see licence-master agents"
+        yield Finding(f"recovery {name}", False, text)
 
 
-def _disk(root: Path) -> Finding:
-    free = shutil.disk_usage(root).free
-    return Finding("disk", free >= FREE_BYTES, f"{free // 1024**2} MiB free at {root}")
+def _disk(root: Path, ballast: Ballast) -> Finding:
+    """Growth ends when less than the ballast's size is free; this warns before."""
+    free, least = shutil.disk_usage(root).free, 4 * ballast.size
+    text = f"{free / 1024**2:.1f} MiB free at {root}"
+    if free < least:
+        return Finding(
+            "disk", False, f"{text}; make room: below {ballast.size / 1024**2:.1f} MiB nothing is lent"
+        )
+    return Finding("disk", True, text)
 
 
 def _sync(root: Path) -> Finding:
@@ -116,17 +139,21 @@ def _sync(root: Path) -> Finding:
                 file.flush()
                 os.fdatasync(file.fileno())
             each_ms = (time.monotonic() - begin) * 1_000 / SYNC_PROBES
+        path.unlink()
     except OSError as error:
+        with contextlib.suppress(OSError):
+            path.unlink()
         return Finding("sync", False, f"{root}: {error.strerror}")
-    finally:
-        path.unlink(missing_ok=True)
     return Finding("sync", each_ms < SLOW_SYNC_MS, f"{each_ms:.1f} ms for a durable write")
 
 
-def _ballast(path: Path) -> Finding:
-    if not path.exists():
-        return Finding("ballast", False, f"{path} is gone; free the disk, then run licence-master init")
-    return Finding("ballast", True, f"{path.stat().st_size // 1024**2} MiB to free when the disk is full")
+def _ballast(ballast: Ballast) -> Finding:
+    if not ballast.path.exists():
+        needed = f"{3 * ballast.size / 1024**2:.1f} MiB"
+        text = f"{ballast.path} was freed because the disk was full; serve makes it again with {needed} free"
+        return Finding("ballast", False, text)
+    size = ballast.path.stat().st_size / 1024**2
+    return Finding("ballast", True, f"{size:.1f} MiB to free when the disk is full")
 
 
 def _clock() -> Finding:

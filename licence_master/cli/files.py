@@ -6,13 +6,17 @@ from typing import Annotated
 
 import typer
 
-from licence_master.cli.client import ConfigOption, InstallationOption
+from licence_master.catalogue import read_catalogue
+from licence_master.cli.options import ConfigOption, InstallationOption
 from licence_master.config import DEFAULT_PATH, InstallationConfig, MasterConfig
+from licence_master.service.assignments import check
 from licence_master.service.founding import initialise
-from licence_master.store import ledger
+from licence_master.store import ledger, snapshot
 from licence_master.store.directory import DataDirectory
+from licence_master.store.snapshot import SnapshotError
 from runtime import daemon, logs
 from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json
+from runtime.config import ConfigErrors
 from runtime.signing import KeyFileError
 from runtime.store import StoreError
 
@@ -31,6 +35,7 @@ def init(
     logs.configure("warning")
     settings = load_or_fail(config, MasterConfig)
     chosen = pick(settings, installation)
+    _check_assignments(settings)
     try:
         founded = asyncio.run(initialise(settings, chosen))
     except (OSError, StoreError, KeyFileError) as error:
@@ -59,6 +64,7 @@ def serve(config: ConfigOption = DEFAULT_PATH, log_level: LogLevel = "info") -> 
 
     Example: licence-master serve --config /etc/licence-master/master.yaml
     """
+    daemon.hasten()
     logs.configure(log_level)
     settings = load_or_fail(config, MasterConfig)
     directory = DataDirectory(settings.data)
@@ -68,6 +74,7 @@ def serve(config: ConfigOption = DEFAULT_PATH, log_level: LogLevel = "info") -> 
         from licence_master.main import Main  # only here: the web framework takes half a second to import
     except ModuleNotFoundError as missing:
         fail(Exit.USAGE, f"{missing.name} is not installed; install this program as pbx-licences[master]")
+    _check_assignments(settings)
     main = Main(settings, config)
     daemon.run(main.run, reload=main.reload)
 
@@ -78,6 +85,7 @@ def check_config(config: ConfigOption = DEFAULT_PATH, as_json: JsonFlag = False)
     Example: licence-master check-config --config master.yaml
     """
     settings = load_or_fail(config, MasterConfig)
+    _check_assignments(settings)
     pbxs = sum(len(each.pbxs) for each in settings.installations)
     if as_json:
         print_json({"ok": True, "installations": len(settings.installations), "pbxs": pbxs})
@@ -85,12 +93,26 @@ def check_config(config: ConfigOption = DEFAULT_PATH, as_json: JsonFlag = False)
         typer.echo(f"{config}: fine; {len(settings.installations)} installation(s), {pbxs} PBX(s)")
 
 
+def _check_assignments(settings: MasterConfig) -> None:
+    """Leave with the errors of the files of assignments that the configuration names."""
+    named = [each for each in settings.installations if each.assignments is not None]
+    catalogue = read_catalogue() if named else None
+    try:
+        for each in named:
+            assert catalogue is not None, "read above"
+            check(each, catalogue)
+    except ConfigErrors as errors:
+        fail(Exit.USAGE, errors.report("nothing was started"))
+
+
 def verify(
     config: ConfigOption = DEFAULT_PATH,
     installation: InstallationOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Check the hash chain of the ledger; names the first row that was changed.
+    """Check the hash chain of the ledger from its first row, and the snapshot that a start begins from.
+
+    Names the first row that was changed or is missing.
 
     Example: licence-master audit verify --installation acme
     """
@@ -98,9 +120,11 @@ def verify(
     path = DataDirectory(settings.data).ledger(pick(settings, installation).name)
     try:
         entries = ledger.read_file(path)
-    except ledger.ChainBrokenError as error:
+        snapshot.audit(path, entries)
+    except (ledger.ChainBrokenError, SnapshotError) as error:
+        seq = error.seq if isinstance(error, ledger.ChainBrokenError) else None
         if as_json:
-            print_json({"ok": False, "seq": error.seq, "error": str(error)})
+            print_json({"ok": False, "seq": seq, "error": str(error)})
             raise typer.Exit(Exit.REFUSED) from error
         fail(Exit.REFUSED, f"{path}: {error}")
     except sqlite3.Error as error:

@@ -7,25 +7,42 @@ import typer
 
 from licence_master.cli.asking import when
 from licence_master.cli.client import Api, remote
-from licence_master.edges.orders import InviteReport, NewTokenReport, Restocked, TokenReport
-from runtime.cli import Exit, fail, table
+from licence_master.edges.orders import (
+    Failed,
+    FileReport,
+    InviteReport,
+    NewTokenReport,
+    Restocked,
+    TokenReport,
+)
+from licensing.codes import Code
+from licensing.files.armour import MAX_BYTES
+from runtime import cli
+from runtime.cli import Exit, table
 
 PbxArgument = Annotated[str, typer.Argument(metavar="PBX")]
+LEAVING = ("PBX", "CLASS", "UNITS", "OBJECTS")
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")]
 
 
 @remote
 def install(
     api: Api,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML or CSV inventories.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Signed files, vendor's XML, YAML or CSV.")
+    ],
     dry_run: DryRun = False,
     again: Annotated[bool, typer.Option("--again", help="Install the same bytes a second time.")] = False,
 ) -> None:
-    """Install the licences of these inventories: all or nothing.
+    """Install the licences of these files: all or nothing, at once, without a restart.
 
-    Example: licence-master install licences.csv --dry-run
+    A signed licence file is checked (licence_roots of master.yaml) and takes the place of those that it
+    supersedes; a revocation list takes the licences of revoked files out. The vendor's XML, YAML and CSV are
+    your statement: the vendor's signature is not checked.
+
+    Example: licence-master install acme-2.licence --dry-run
     """
-    order = {"files": [_read(path) for path in files], "again": again, "dry_run": dry_run}
+    order = {"files": [inventory_file(path) for path in files], "again": again, "dry_run": dry_run}
     _tell_stock(api, api.post("/licences", order))
 
 
@@ -44,6 +61,66 @@ def remove(
     """
     order = {"type": type_, "count": count, "place": place, "mac": mac, "dry_run": dry_run}
     _tell_stock(api, api.post("/licences/remove", order))
+
+
+@remote
+def convert(
+    api: Api,
+    pool: Annotated[str, typer.Argument(metavar="POOL", help="What to convert: smb-port.")],
+    dry_run: DryRun = False,
+) -> None:
+    """Make all SMB-Port licences Port licences, one upgrade (PBX-Port13$$) for each; registrations go on.
+
+    Example: licence-master convert smb-port --dry-run
+    """
+    _tell_stock(api, api.post("/licences/convert", {"pool": pool, "dry_run": dry_run}))
+
+
+@remote
+def transfer(
+    api: Api,
+    type_: Annotated[str, typer.Argument(metavar="TYPE", help="As on the licence, such as PBX-Port13.")],
+    count: Annotated[int, typer.Argument(min=1)],
+    to: Annotated[str | None, typer.Option("--to", help="A PBX; default: the master.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="A PBX; default: the master.")] = None,
+    mac: Annotated[str | None, typer.Option("--mac", help="Only those that name this MAC.")] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Move software licences to another place, newest first; no registration ends. `-` is no PBX.
+
+    A PBX with a licence of its own uses none of the master's: see --dry-run first.
+
+    Example: licence-master transfer PBX-Port13 4 --to lyon --dry-run
+    """
+    order = {"type": type_, "count": count, "from_place": from_, "to_place": to, "mac": mac}
+    _tell_stock(api, api.post("/licences/transfer", {**order, "dry_run": dry_run}))
+
+
+@remote
+def fail(api: Api, pbx: PbxArgument) -> None:
+    """Say that a PBX is out of service: its phones draw Standby at the PBX that stands by for it.
+
+    Its own units stay reserved. The master never decides this itself: a silent PBX may only be cut off.
+
+    Example: licence-master fail lyon
+    """
+    answer = api.post(f"/pbxs/{pbx}/fail", {})
+    if api.show(answer):
+        return
+    typer.echo(f"{pbx}: failed; its phones draw Standby, its own units wait for it. When it is back:")
+    typer.echo(f"licence-master recover {pbx}")
+    for warning in Failed.model_validate(answer).warnings:
+        typer.echo(f"warning: {warning.text} ({warning.code})", err=True)
+
+
+@remote
+def recover(api: Api, pbx: PbxArgument) -> None:
+    """Say that a failed PBX is in service again; phones at the standby PBX keep their unit.
+
+    Example: licence-master recover lyon
+    """
+    if not api.show(api.post(f"/pbxs/{pbx}/recover", {})):
+        typer.echo(f"{pbx}: in service again")
 
 
 @remote
@@ -124,9 +201,10 @@ def list_tokens(api: Api) -> None:
         return
     rows = [TokenReport.model_validate(row) for row in answer] if isinstance(answer, list) else []
     shown = [
-        (r.id, r.role, r.label, when(r.created_ms), when(r.expires_ms), when(r.revoked_ms)) for r in rows
+        (r.id, r.role, r.label, *(when(at) for at in (r.created_ms, r.expires_ms, r.used_ms, r.revoked_ms)))
+        for r in rows
     ]
-    table(shown, ("ID", "ROLE", "LABEL", "MADE", "EXPIRES", "ENDED"))
+    table(shown, ("ID", "ROLE", "LABEL", "MADE", "EXPIRES", "LAST USED", "ENDED"))
 
 
 @remote
@@ -139,13 +217,30 @@ def end_token(api: Api, token: Annotated[str, typer.Argument(metavar="ID")]) -> 
         typer.echo(f"{token}: ended")
 
 
-def _read(path: Path) -> dict[str, str]:
+def _described(file: FileReport) -> str:
+    match file.source:
+        case "signed":
+            until = f", until {when(file.until_ms)}" if file.until_ms else ""
+            return f"issue {file.issue_no} of {file.issuer} for {file.project}{until}; its signatures fit"
+        case "revocations":
+            return f"revocation list {file.issue_no}; its signature fits"
+        case "vendor":
+            return "the vendor's file; its signature is not checked"
+        case _:
+            return "your statement; it has no signature"
+
+
+def inventory_file(path: Path) -> dict[str, str]:
+    """A file as the API takes it: name and text."""
     try:
-        return {"name": path.name, "content": path.read_text(encoding="utf-8")}
+        content = path.read_bytes()
+        if len(content) > MAX_BYTES:
+            cli.fail(Exit.BAD_DATA, f"{path}: larger than {MAX_BYTES} bytes ({Code.TOO_LARGE})")
+        return {"name": path.name, "content": content.decode()}
     except OSError as error:
-        fail(Exit.USAGE, f"{path}: {error.strerror}")
+        cli.fail(Exit.USAGE, f"{path}: {error.strerror}")
     except UnicodeDecodeError:
-        fail(Exit.BAD_DATA, f"{path}: not UTF-8 text")
+        cli.fail(Exit.BAD_DATA, f"{path}: not UTF-8 text ({Code.FILE_MALFORMED})")
 
 
 def _tell_stock(api: Api, answer: object) -> None:
@@ -154,12 +249,26 @@ def _tell_stock(api: Api, answer: object) -> None:
     report = Restocked.model_validate(answer)
     for name in report.skipped:
         typer.echo(f"{name}: installed already (already_installed); use --again if you mean a second set")
+    for file in report.files:
+        typer.echo(f"{file.name}: {_described(file)}")
     if report.pools:
         rows = [
             (c.pool, c.before.installed, c.after.installed, c.before.usable, c.after.usable, c.after.reason)
             for c in report.pools
         ]
         table(rows, ("POOL", "INSTALLED", "-> NEW", "USABLE", "-> NEW", "REASON"))
+    if report.leaving:
+        beyond = sum(row.units for row in report.leaving)
+        typer.echo(
+            f"\n{beyond} in use beyond what is left. Nobody is cut; these have to leave, newest first:"
+        )
+        table([(r.pbx, r.class_, r.units, ", ".join(r.objects)) for r in report.leaving], LEAVING)
+    if report.lost:
+        typer.echo(f"\n{len(report.lost)} assignments lose their unit:")
+        rows_ = [(a.object, a.pbx, a.licence, a.code) for a in report.lost]
+        table(rows_, ("OBJECT", "PBX", "LICENCE", "WHY"))
+    if report.gained:
+        typer.echo(f"{len(report.gained)} assignments get a unit; see licence-master assignments")
     for warning in report.warnings:
         typer.echo(f"warning: {warning.text} ({warning.code})", err=True)
     if not report.done:

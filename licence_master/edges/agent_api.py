@@ -7,13 +7,16 @@ from typing import TypeVar
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from licence_master.config import AgentsConfig
 from licence_master.edges import problems
+from licence_master.edges.entrance import address_of
 from licence_master.edges.limits import RateLimit
+from licence_master.edges.problems import ProblemError
 from licence_master.service.answers import Received, Reply
 from licence_master.service.enrolment import is_key
 from licence_master.service.installation import Installation
@@ -22,7 +25,7 @@ from licensing.codes import Code, Refusal
 from runtime.clock import Clock
 from runtime.logs import logger
 from runtime.signing import header_key_id, request_type, verify
-from runtime.store import StoreFailedError
+from runtime.store import StoreBusyError, StoreFailedError
 
 WAKE_S = 50
 BODY_S = 10
@@ -62,7 +65,6 @@ class AgentApi:
         self._installations = installations
         self._clock = clock
         self._agents = RateLimit(limits.agent_per_s)
-        self._addresses = RateLimit(limits.address_per_s)
         self._enrolments = RateLimit(ENROLMENTS_PER_S)
         self._sync = msgspec.json.Decoder(wire.Sync)
         self._hello = msgspec.json.Decoder(wire.Hello)
@@ -80,7 +82,12 @@ class AgentApi:
                 Route("/v1/agent/wake", self.wake, methods=["GET"]),
                 Route("/healthz", _healthy, methods=["GET"]),
             ],
-            exception_handlers={_RefusedError: self._refuse, StoreFailedError: _failed},
+            exception_handlers={
+                _RefusedError: self._refuse,
+                HTTPException: _no_route,
+                StoreFailedError: _failed,
+                StoreBusyError: _busy,
+            },
         )
 
     async def sync(self, request: Request) -> Response:
@@ -98,7 +105,7 @@ class AgentApi:
     async def enrol(self, request: Request) -> Response:
         """A token for an identity; the only route without a known key, and slow on purpose."""
         body = await self._body(request)
-        if not self._enrolments.allows(_address(request), self._clock.monotonic_ms()):
+        if not self._enrolments.allows(address_of(request), self._clock.monotonic_ms()):
             raise _RefusedError(Refusal(Code.RATE_LIMITED))
         message = _decoded(self._enrol, body)
         if not is_key(message.public_key):
@@ -113,7 +120,6 @@ class AgentApi:
 
     async def wake(self, request: Request) -> Response:
         """Wait until this agent should sync, at most 50 s."""
-        self._admit(request)
         installation = self._installation(request.query_params.get("installation", ""))
         agent = request.query_params.get("agent", "")
         received = self._known(request, b"", installation, agent)
@@ -132,14 +138,13 @@ class AgentApi:
         installation = self._installation(message.installation)
         proofs: Sequence[wire.Proof] = getattr(message, "proofs", ())
         received = self._known(request, body, installation, message.agent, proofs)
-        installation.writer.tally.requests[request.url.path] += 1
+        installation.writer.tally.requests[request.scope["path"]] += 1
         if installation.writer.busy:
             raise _RefusedError(Refusal(Code.RATE_LIMITED, "the store is behind"), installation, received)
         return _reply(await answer(installation, message, received), installation, received)
 
     async def _body(self, request: Request) -> bytes:
-        """The body within the size limit, from an address within its rate."""
-        self._admit(request)
+        """The body, within its size and time."""
         body = b""
         try:
             async with asyncio.timeout(BODY_S):
@@ -150,10 +155,6 @@ class AgentApi:
         except (TimeoutError, ClientDisconnect) as error:
             raise _RefusedError(Refusal(Code.INVALID_REQUEST, "the body did not arrive")) from error
         return body
-
-    def _admit(self, request: Request) -> None:
-        if not self._addresses.allows(_address(request), self._clock.monotonic_ms()):
-            raise _RefusedError(Refusal(Code.RATE_LIMITED))
 
     def _installation(self, name: str) -> Installation:
         found = self._installations.get(name)
@@ -188,7 +189,7 @@ class AgentApi:
             code=str(refusal.code),
             detail=refusal.detail,
             path=request.url.path,
-            address=_address(request),
+            address=address_of(request),
             key_id=header_key_id(request.headers.get(SIGNATURE, ""))[:16],
             installation=refused.installation.name if refused.installation else "",
         )
@@ -223,10 +224,6 @@ def _path(request: Request) -> str:
     return (path + b"?" + query if query else path).decode("ascii", "replace")
 
 
-def _address(request: Request) -> str:
-    return request.client.host if request.client is not None else ""
-
-
 def _reply(
     reply: Reply | Refusal, installation: Installation | None = None, received: Received | None = None
 ) -> Response:
@@ -237,6 +234,15 @@ def _reply(
 
 async def _healthy(_request: Request) -> Response:
     return PlainTextResponse("ok\n")
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "registered for this type"
+    return problems.no_route(request, error)
+
+
+async def _busy(_request: Request, _error: Exception) -> Response:
+    return problems.response(ProblemError(Refusal(Code.RATE_LIMITED, "the store is behind")))
 
 
 async def _failed(_request: Request, _error: Exception) -> Response:

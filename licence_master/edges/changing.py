@@ -1,14 +1,20 @@
 """What administrators change: licences, invitations, agents, sites, tokens."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from fastapi.responses import StreamingResponse
 
 from licence_master.edges import inventory
-from licence_master.edges.doorkeeper import Access, Doorkeeper, Rank
+from licence_master.edges.assigning import assignment_orders, moved_views
+from licence_master.edges.doorkeeper import Access, Rank, at_least
 from licence_master.edges.orders import (
+    ConvertOrder,
     Done,
+    Failed,
+    FileReport,
     InstallOrder,
     InviteOrder,
     InviteReport,
@@ -18,44 +24,75 @@ from licence_master.edges.orders import (
     Restocked,
     TokenOrder,
     TokenReport,
+    TransferOrder,
     WarningReport,
 )
+from licence_master.edges.people import user_routes
 from licence_master.edges.problems import ProblemError
-from licence_master.service import views
-from licence_master.service.administration import Document, Restocking
+from licence_master.edges.terms import term_orders
+from licence_master.service.administration import Document, Inventory, Restocking
+from licence_master.service.assignments import Reassigned
 from licence_master.service.founding import Joining
+from licence_master.service.installation import Installation
+from licence_master.service.people.passwords import Passwords
+from licence_master.service.told import leaving, views
 from licence_master.store.credentials import Token
 from licensing.codes import Code, Refusal, sentence
-from licensing.inventory import Item
+from licensing.files import licence_file
+from licensing.files.inventory import Item
+from licensing.files.licence_file import PublicKey, SignedFile, SignedList
 from licensing.rules import LicenceWarning
 from runtime.config import ConfigErrors
+from runtime.signing import verify
 
 
-def changing_routes(doorkeeper: Doorkeeper, joining: Joining) -> APIRouter:
+def changing_routes(
+    installations: Mapping[str, Installation], joining: Joining, passwords: Passwords
+) -> APIRouter:
     """The routes below an installation that change something."""
     routes = APIRouter()
-    operator, admin = Depends(doorkeeper.at_least(Rank.OPERATOR)), Depends(doorkeeper.at_least(Rank.ADMIN))
+    operator, admin = (Depends(at_least(installations, rank)) for rank in (Rank.OPERATOR, Rank.ADMIN))
     _licence_routes(routes, operator)
+    assignment_orders(routes, operator)
+    term_orders(routes, operator)
     _invite_routes(routes, operator, joining)
     _agent_routes(routes, operator)
     _token_routes(routes, admin)
+    user_routes(routes, admin, passwords)
+    _backup_route(routes, admin)
     return routes
 
 
 def _licence_routes(routes: APIRouter, operator: Access) -> None:
     @routes.post("/licences", summary="Install inventories: all or nothing")
     async def install(access: Annotated[Access, operator], order: InstallOrder) -> Restocked:
-        documents = [_document(file.name, file.content) for file in order.files]
+        roots = access.installation.administration.roots
+        documents = [_document(file.name, file.content.encode(), roots) for file in order.files]
         result = await access.installation.administration.install(
             documents, again=order.again, dry_run=order.dry_run, actor=access.caller.actor
         )
-        return _restocked(access, result, order.dry_run)
+        return _restocked(access, result, order.dry_run, documents)
 
     @routes.post("/licences/remove", summary="Remove units; no registration ends")
     async def remove(access: Annotated[Access, operator], order: RemoveOrder) -> Restocked:
         item = Item(order.type, order.count, order.place, order.mac)
         result = await access.installation.administration.remove(
             [item], dry_run=order.dry_run, actor=access.caller.actor
+        )
+        return _restocked(access, result, order.dry_run)
+
+    @routes.post("/licences/convert", summary="Make SMB-Port units Port units with their upgrade licences")
+    async def convert(access: Annotated[Access, operator], order: ConvertOrder) -> Restocked:
+        result = await access.installation.administration.convert(
+            order.pool, dry_run=order.dry_run, actor=access.caller.actor
+        )
+        return _restocked(access, result, order.dry_run)
+
+    @routes.post("/licences/transfer", summary="Move units to another place; no registration ends")
+    async def transfer(access: Annotated[Access, operator], order: TransferOrder) -> Restocked:
+        item = Item(order.type, order.count, order.from_place, order.mac)
+        result = await access.installation.administration.transfer(
+            item, order.to_place, dry_run=order.dry_run, actor=access.caller.actor
         )
         return _restocked(access, result, order.dry_run)
 
@@ -89,6 +126,17 @@ def _agent_routes(routes: APIRouter, operator: Access) -> None:
     async def release_site(access: Annotated[Access, operator], pbx: str) -> Done:
         return _done(await access.installation.administration.release_site(pbx, access.caller.actor))
 
+    @routes.post("/pbxs/{pbx}/fail", summary="Say that a PBX is out of service: standby takes over")
+    async def fail(access: Annotated[Access, operator], pbx: str) -> Failed:
+        found = await access.installation.administration.fail(pbx, access.caller.actor)
+        if isinstance(found, Refusal):
+            raise ProblemError(found)
+        return Failed(warnings=_warnings(found))
+
+    @routes.post("/pbxs/{pbx}/recover", summary="Say that it is in service again")
+    async def recover(access: Annotated[Access, operator], pbx: str) -> Done:
+        return _done(await access.installation.administration.recover(pbx, access.caller.actor))
+
 
 def _token_routes(routes: APIRouter, admin: Access) -> None:
     @routes.get("/tokens", summary="Tokens of this installation, newest first")
@@ -98,6 +146,8 @@ def _token_routes(routes: APIRouter, admin: Access) -> None:
     @routes.post("/tokens", summary="Make a token; its secret is shown once")
     async def make_token(access: Annotated[Access, admin], order: TokenOrder) -> NewTokenReport:
         issued = await access.installation.enrolment.issue_token(order.role, order.label, order.days)
+        if isinstance(issued, Refusal):
+            raise ProblemError(issued)
         return NewTokenReport(token=issued.secret, **_token(issued.token).model_dump())
 
     @routes.delete("/tokens/{id}", summary="End a token now")
@@ -108,25 +158,71 @@ def _token_routes(routes: APIRouter, admin: Access) -> None:
         return _token(ended)
 
 
-def _document(name: str, content: str) -> Document:
+def _backup_route(routes: APIRouter, admin: Access) -> None:
+    @routes.post(
+        "/backup", summary="The whole store as one file, without keys", response_class=StreamingResponse
+    )
+    async def make_backup(access: Annotated[Access, admin]) -> StreamingResponse:
+        made = await access.installation.backups.make(access.caller.actor)
+        if isinstance(made, Refusal):
+            raise ProblemError(made)
+        headers = {
+            "Content-Length": str(made.size),
+            "Content-Disposition": f'attachment; filename="{made.name}"',
+        }
+        return StreamingResponse(made.chunks(), headers=headers, media_type="application/vnd.sqlite3")
+
+
+def _document(name: str, content: bytes, roots: tuple[PublicKey, ...]) -> Document:
+    if inventory.is_signed(name, content):
+        signed = licence_file.read(content, roots, verify)
+        if isinstance(signed, Refusal):
+            named = Refusal(signed.code, f"{name}: {signed.sentence}", signed.advice)
+            raise ProblemError(named, bad_data=signed.code in licence_file.DAMAGED)
+        return Document(name, signed)
     try:
-        read = inventory.read(name, content.encode())
+        read = inventory.read(name, content)
     except ConfigErrors as errors:
         found = [Refusal(Code.INVALID_REQUEST, str(error)) for error in errors.errors]
         raise ProblemError(*found, bad_data=True) from errors
-    items = tuple(Item(row.type, row.count, row.place, row.mac) for row in read.rows)
-    return Document(name, read.digest, items)
+    items = tuple(Item(row.type, row.count, row.place, row.mac, row.project) for row in read.rows)
+    return Document(name, Inventory(read.digest, items, read.vendor))
 
 
-def _restocked(access: Access, result: Restocking | tuple[Refusal, ...], dry_run: bool) -> Restocked:
+def _file(document: Document) -> FileReport:
+    match document.content:
+        case SignedFile() as signed:
+            return FileReport(
+                name=document.name,
+                source="signed",
+                issuer=signed.issuer,
+                project=signed.licence.project,
+                issue_no=signed.licence.issue_no,
+                until_ms=signed.licence.until_ms,
+            )
+        case SignedList() as revoked:
+            return FileReport(name=document.name, source="revocations", issue_no=revoked.list.number)
+        case Inventory() as stated:
+            return FileReport(name=document.name, source="vendor" if stated.vendor else "statement")
+
+
+def _restocked(
+    access: Access,
+    result: Restocking | tuple[Refusal, ...],
+    dry_run: bool,
+    documents: Sequence[Document] = (),
+) -> Restocked:
     if not isinstance(result, Restocking):
         raise ProblemError(*result)
-    demands = access.installation.answers.demands
+    answers, holdings = access.installation.answers, access.installation.history.holdings
+    demands = answers.demands
     before = {view.pool: view for view in views.pools(result.before, demands)}
     after = {view.pool: view for view in views.pools(result.after, demands)}
     changed = [name for name in sorted(before | after) if before.get(name) != after.get(name)]
+    gained, lost = moved_views(Reassigned(result.before, result.after))
     return Restocked(
         done=not dry_run,
+        files=tuple(_file(each) for each in documents if each.name not in result.skipped),
         skipped=result.skipped,
         pools=tuple(
             PoolChange(
@@ -136,8 +232,15 @@ def _restocked(access: Access, result: Restocking | tuple[Refusal, ...], dry_run
             )
             for name in changed
         ),
-        warnings=tuple(WarningReport(code=str(w.code), text=_text(w)) for w in result.warnings),
+        warnings=_warnings(result.warnings),
+        gained=gained,
+        lost=lost,
+        leaving=tuple(leaving.leaving(result.after, demands, answers.silent(), holdings)),
     )
+
+
+def _warnings(found: Sequence[LicenceWarning]) -> tuple[WarningReport, ...]:
+    return tuple(WarningReport(code=str(each.code), text=_text(each)) for each in found)
 
 
 def _text(warning: LicenceWarning) -> str:

@@ -1,6 +1,7 @@
-"""Licence inventories: YAML with a `licences:` list, or CSV with the columns type, count, place, mac.
+"""Licence inventories: YAML with a `licences:` list, CSV, or the vendor's XML.
 
-An inventory is unsigned and is recorded as the administrator's statement (contract "Licence inventory").
+An inventory is recorded as the administrator's statement (contract "Licence inventory"): YAML and CSV are
+unsigned, and the vendor's signature cannot be checked here.
 """
 
 import csv
@@ -11,20 +12,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from runtime.config import ConfigError, ConfigErrors, ConfigModel, parse
+from licence_master.edges import vendor_xml
+from licence_master.edges.rows import MAX_COUNT, LicenceRow
+from runtime.config import ConfigError, ConfigErrors, ConfigModel, parse, text_of
 
 MAX_BYTES = 1_048_576
-MAX_COUNT = 1_000_000
-COLUMNS = ("type", "count", "place", "mac")
-
-
-class LicenceRow(ConfigModel):
-    """`count` units of a licence type, at a place (none: the master), bound to a MAC or not."""
-
-    type: str
-    count: Annotated[int, Field(ge=1, le=MAX_COUNT)]
-    place: str | None = None
-    mac: str | None = None
+COLUMNS = ("type", "count", "place", "mac", "project")
 
 
 class _Inventory(ConfigModel):
@@ -38,18 +31,22 @@ class Inventory:
     name: str
     digest: str
     rows: tuple[LicenceRow, ...]
+    vendor: bool = False
 
 
 def read(name: str, content: bytes) -> Inventory:
     """The inventory in these bytes; ConfigErrors names every line that does not fit."""
-    if len(content) > MAX_BYTES:
-        raise _wrong(name, 1, "", f"larger than {MAX_BYTES} bytes; split the file")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _wrong(name, 1 + content.count(b"\n", 0, error.start), "", "not UTF-8 text") from error
+    text = text_of(name, content, MAX_BYTES)
+    digest = hashlib.sha256(content).hexdigest()
+    if text.lstrip().startswith("<"):
+        return Inventory(name, digest, vendor_xml.read(name, content), vendor=True)
     rows = _csv(name, text) if name.lower().endswith(".csv") else parse(text, name, _Inventory).licences
-    return Inventory(name, hashlib.sha256(content).hexdigest(), rows)
+    return Inventory(name, digest, rows)
+
+
+def is_signed(name: str, content: bytes) -> bool:
+    """Whether a file is, or was meant to be, one of our signed ones."""
+    return name.lower().endswith(".licence") or b"PBX LICENCE" in content
 
 
 def _csv(name: str, text: str) -> tuple[LicenceRow, ...]:
@@ -59,7 +56,9 @@ def _csv(name: str, text: str) -> tuple[LicenceRow, ...]:
     )
     unknown = [column for column in reader.fieldnames or [] if column not in COLUMNS]
     if unknown or not {"type", "count"} <= set(reader.fieldnames or []):
-        raise _wrong(name, 1, "", f"the columns are {','.join(COLUMNS)} (place and mac may be left out)")
+        raise _wrong(
+            name, 1, "", f"the columns are {','.join(COLUMNS)} (all but type and count may be left out)"
+        )
     rows, errors = [], []
     try:
         for cells in reader:
@@ -93,6 +92,7 @@ def _row(cells: dict[str, str | None]) -> LicenceRow | tuple[str, str]:
         count=int(count),
         place=values["place"] or None,
         mac=values["mac"] or None,
+        project=values["project"][:100],
     )
 
 

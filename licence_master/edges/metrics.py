@@ -8,9 +8,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from licence_master.service import views
 from licence_master.service.installation import Installation
 from licence_master.service.tally import COMMIT_BOUNDS_MS, Tally
+from licence_master.service.told import term_views, views
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 
@@ -28,6 +28,8 @@ class _Collector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         yield from _gauges(self._installations)
+        yield from _terms(self._installations)
+        yield from _disk(self._installations)
         tallies = {name: each.writer.tally for name, each in self._installations.items()}
         yield from _counters(tallies)
         yield _commits(tallies)
@@ -39,6 +41,9 @@ def _gauges(installations: Mapping[str, Installation]) -> Iterator[Metric]:
         "licence_share_units", "Units on record", labels=["installation", "pbx", "class", "of"]
     )
     silent = GaugeMetricFamily("licence_agents_silent", "Agents that do not sync", labels=["installation"])
+    listening = GaugeMetricFamily(
+        "licence_agents_listening", "Agents that a wake reaches at once", labels=["installation"]
+    )
     recovering = GaugeMetricFamily(
         "licence_recovering", "1 while nothing new is lent", labels=["installation"]
     )
@@ -50,8 +55,37 @@ def _gauges(installations: Mapping[str, Installation]) -> Iterator[Metric]:
             for of in ("granted", "used", "surplus", "stranded"):
                 share.add_metric([name, entry.pbx, entry.class_, of], getattr(entry, of))
         silent.add_metric([name], len(each.answers.silent()))
+        listening.add_metric([name], each.writer.wakes.listening)
         recovering.add_metric([name], float(each.writer.state.recovering))
-    yield from (pool, share, silent, recovering)
+    yield from (pool, share, silent, listening, recovering)
+
+
+def _terms(installations: Mapping[str, Installation]) -> Iterator[Metric]:
+    left = GaugeMetricFamily(
+        "licence_term_days_left", "Days until the next of a kind ends", labels=["installation", "kind"]
+    )
+    alarms = GaugeMetricFamily(
+        "licence_rental_alarm", "1 from 7 weeks before rent runs out", labels=["installation"]
+    )
+    credit = GaugeMetricFamily("licence_credits", "Balance", labels=["installation", "unit"])
+    for name, each in installations.items():
+        rows = term_views.terms(each.terms.state, each.terms.today)
+        for kind in dict.fromkeys(row.kind for row in rows):
+            ahead = [row.days_left for row in rows if row.kind == kind and row.days_left >= 0]
+            left.add_metric([name, kind], min(ahead, default=-1))
+        alarms.add_metric([name], float(any(row.alarm for row in rows)))
+        for unit, balance in (("ssc", each.terms.state.book.ssc), ("isc", each.terms.state.book.isc)):
+            credit.add_metric([name, unit], balance)
+    yield from (left, alarms, credit)
+
+
+def _disk(installations: Mapping[str, Installation]) -> Iterator[Metric]:
+    """All installations lie on one disk."""
+    for each in list(installations.values())[:1]:
+        ballast = each.writer.ballast
+        yield GaugeMetricFamily("licence_disk_free_bytes", "Free in the data directory", ballast.free_bytes)
+        help_ = "0 ample, 1 nothing new is lent, 2 the ballast is freed too"
+        yield GaugeMetricFamily("licence_disk_shortage", help_, int(ballast.room))
 
 
 def _counters(tallies: Mapping[str, Tally]) -> Iterator[Metric]:

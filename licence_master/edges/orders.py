@@ -4,10 +4,21 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from licence_master.service.reports import PoolView
+from licence_master.service.told.reports import AssignmentView, LeavingView, PoolView
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 ROLE = r"^(admin|operator|auditor|site:[a-z0-9][a-z0-9_-]{0,62})$"
+USER_NAME = r"^[a-z0-9][a-z0-9._@-]{0,62}$"
+DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+# What people are told instead of a pattern.
+EXPECTED = {
+    ROLE: "admin, operator, auditor or site:NAME",
+    DATE: "a date such as 2026-03-10",
+    USER_NAME: "at most 63 small letters, digits, and . _ @ - behind the first",
+}
+Role = Annotated[str, StringConstraints(pattern=ROLE)]
+UserName = Annotated[str, StringConstraints(pattern=USER_NAME)]
+Password = Annotated[str, StringConstraints(min_length=12, max_length=256)]
 
 
 class Order(BaseModel):
@@ -17,10 +28,10 @@ class Order(BaseModel):
 
 
 class InventoryFile(Order):
-    """One inventory as text; the end of its name says whether it is CSV or YAML."""
+    """One file as text: signed, the vendor's XML, CSV (by the end of its name), else YAML; at most 1 MiB."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=255)]
-    content: Annotated[str, StringConstraints(max_length=1_048_576)]
+    content: str  # too large a one gets a code of its own
 
 
 class InstallOrder(Order):
@@ -41,6 +52,54 @@ class RemoveOrder(Order):
     dry_run: bool = False
 
 
+class ConvertOrder(Order):
+    """Convert all units of this pool with their upgrade licences."""
+
+    pool: Annotated[str, StringConstraints(min_length=1, max_length=63)]
+    dry_run: bool = False
+
+
+class TransferOrder(Order):
+    """Move units of a licence type from a place to another, newest first; no place: the master."""
+
+    type: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    count: Annotated[int, Field(ge=1, le=1_000_000)]
+    from_place: Name | None = None
+    to_place: Name | None = None
+    mac: Annotated[str, StringConstraints(max_length=20)] | None = None
+    dry_run: bool = False
+
+
+class AssignmentRow(Order):
+    """Assign a licence, named by its id or type, to an object; no `pbx`: the only one; no `kind`: a user."""
+
+    object: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    licence: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    pbx: Annotated[str, StringConstraints(max_length=63)] = ""
+    kind: Annotated[str, StringConstraints(max_length=63)] = ""
+    uses: Annotated[
+        tuple[Annotated[str, StringConstraints(min_length=1, max_length=63)], ...], Field(max_length=20)
+    ] = ()
+
+
+class AssignOrder(Order):
+    """Assign all of these rows, or those of a file, or none; with `replace` nothing else stays assigned."""
+
+    rows: Annotated[tuple[AssignmentRow, ...], Field(max_length=10_000)] = ()
+    file: InventoryFile | None = None
+    replace: bool = False
+    dry_run: bool = False
+
+
+class UnassignOrder(Order):
+    """End one assignment of an object, or (no `licence`) all of them."""
+
+    object: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    licence: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    pbx: Annotated[str, StringConstraints(max_length=63)] = ""
+    dry_run: bool = False
+
+
 class InviteOrder(Order):
     """Invite the agent of this PBX."""
 
@@ -50,11 +109,31 @@ class InviteOrder(Order):
 class TokenOrder(Order):
     """Make a token; role: admin, operator, auditor, or site:NAME."""
 
-    role: Annotated[
-        str, StringConstraints(pattern=r"^(admin|operator|auditor|site:[a-z0-9][a-z0-9_-]{0,62})$")
-    ]
+    role: Role
     label: Annotated[str, StringConstraints(max_length=100)] = ""
     days: Annotated[int, Field(ge=1, le=3_650)] = 365
+
+
+class UserOrder(Order):
+    """Let somebody sign in; role: admin, operator, auditor, or site:NAME."""
+
+    name: UserName
+    role: Role
+    password: Password
+
+
+class PasswordOrder(Order):
+    """Another password."""
+
+    password: Password
+
+
+class SignInOrder(Order):
+    """Name and password; `installation` may be left out when there is one."""
+
+    installation: Name | None = None
+    name: Annotated[str, StringConstraints(max_length=63)]
+    password: Annotated[str, StringConstraints(max_length=256)]
 
 
 class WarningReport(BaseModel):
@@ -72,13 +151,42 @@ class PoolChange(BaseModel):
     after: PoolView
 
 
+class FileReport(BaseModel):
+    """A file that came; `issuer` to `until_ms` are those of a signed one, `source` is its kind."""
+
+    name: str
+    source: str
+    issuer: str = ""
+    project: str = ""
+    issue_no: int = 0
+    until_ms: int | None = None
+
+
 class Restocked(BaseModel):
-    """What was installed or removed, or would be; `skipped` files are installed already."""
+    """What was installed or removed, or would be; `skipped` files are installed already.
+
+    `gained` and `lost` are the assignments that get or lose their unit by it, `leaving` the objects in use
+    beyond what is left: they go on, and their units are recalled.
+    """
 
     done: bool
+    files: tuple[FileReport, ...] = ()
     skipped: tuple[str, ...]
     pools: tuple[PoolChange, ...]
     warnings: tuple[WarningReport, ...]
+    gained: tuple[AssignmentView, ...] = ()
+    lost: tuple[AssignmentView, ...] = ()
+    leaving: tuple[LeavingView, ...] = ()
+
+
+class Reassignment(BaseModel):
+    """What was assigned anew and what ended, or would; `gained` and `lost`: who got or lost a unit by it."""
+
+    done: bool
+    assigned: tuple[AssignmentView, ...]
+    ended: tuple[AssignmentView, ...]
+    gained: tuple[AssignmentView, ...]
+    lost: tuple[AssignmentView, ...]
 
 
 class InviteReport(BaseModel):
@@ -93,7 +201,7 @@ class InviteReport(BaseModel):
 
 
 class TokenReport(BaseModel):
-    """A token without its secret."""
+    """A token without its secret; `used_ms` is its last use, to the minute."""
 
     id: str
     role: str
@@ -101,6 +209,7 @@ class TokenReport(BaseModel):
     created_ms: int
     expires_ms: int
     revoked_ms: int | None
+    used_ms: int | None
 
 
 class NewTokenReport(TokenReport):
@@ -109,7 +218,33 @@ class NewTokenReport(TokenReport):
     token: str
 
 
+class UserReport(BaseModel):
+    """Somebody who may sign in; `seen_ms` is when they last did."""
+
+    name: str
+    role: str
+    created_ms: int
+    changed_ms: int
+    seen_ms: int | None
+
+
+class CallerReport(BaseModel):
+    """Who asks; `installation` null means all. A session has a token for the header X-CSRF-Token."""
+
+    actor: str
+    role: str
+    installation: str | None
+    site: str | None
+    csrf_token: str | None
+
+
 class Done(BaseModel):
     """It is done and durable."""
 
     done: bool = True
+
+
+class Failed(Done):
+    """It is done; `warnings` say why objects of that PBX will draw no Standby all the same."""
+
+    warnings: tuple[WarningReport, ...] = ()

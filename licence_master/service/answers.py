@@ -3,22 +3,24 @@
 import base64
 import binascii
 import hashlib
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import msgspec
 
-from licence_master.service.history import History
+from licence_master.service.past.history import History
 from licence_master.service.writer import Writer
 from licence_master.store import ledger
 from licence_master.store.ledger import KeptAnswer
-from licensing import allocator, contact, wire
-from licensing.allocator import Outcome
+from licensing import wire
+from licensing.box.sighting import Sighting
 from licensing.codes import Refusal
-from licensing.contact import Contact
 from licensing.ledger import replay
+from licensing.lender import allocator, bound, contact, takeover
+from licensing.lender.allocator import Outcome
+from licensing.lender.contact import Contact
+from licensing.state import State
 from runtime.signing import SigningKey, answer_type, header_key_id, key_id, verify
 from runtime.store import Statement
 
@@ -26,7 +28,7 @@ RECOVERY_MS = 1_000  # a recovery waits for one message more of each agent
 SILENT_AFTER = 3.6  # three syncs that did not come, each up to 20 % late
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Received:
     """A request as it came; its signature was verified with `public_key` (base64)."""
 
@@ -35,7 +37,7 @@ class Received:
     signature: str
     public_key: str
 
-    @property
+    @cached_property
     def hash(self) -> bytes:
         """What tells a repeat from another content."""
         return hashlib.sha256(self.path.encode() + b"\n" + self.body).digest()
@@ -63,6 +65,7 @@ class Answers:
         kept: dict[str, KeptAnswer],
     ) -> None:
         self.demands: dict[str, Mapping[str, wire.ClassDemand]] = {}
+        self.sightings: dict[str, Sighting] = {}
         self._kept = kept
         self._writer = writer
         self._history = history
@@ -99,7 +102,14 @@ class Answers:
         found = self._examine(request, received, hello=False)
         if not isinstance(found, contact.Fresh):
             return await self._without_decision(request, found, received)
-        outcome = allocator.sync(self._writer.state, self.demands, request, silent=self.silent())
+        outcome = allocator.sync(
+            self._writer.state,
+            self.demands,
+            request,
+            silent=self.silent(),
+            no_room=self._writer.no_room,
+            sightings=self.sightings,
+        )
         return await self._answer(request, outcome, received)
 
     async def hello(self, request: wire.Hello, received: Received) -> Reply | Refusal:
@@ -117,6 +127,8 @@ class Answers:
             received.public_key,
             behind=found.behind,
             silent=self.silent(),
+            no_room=self._writer.no_room,
+            sightings=self.sightings,
         )
         if isinstance(outcome, Refusal):
             await self._writer.settled()
@@ -152,7 +164,7 @@ class Answers:
 
     def policy(self, agent: str) -> wire.Policy:
         """The policy of a configured PBX."""
-        return _policy(self._writer.state.policies[agent])
+        return _policy_of(self._writer.state, agent)
 
     # how it is done
 
@@ -188,8 +200,10 @@ class Answers:
         agent, clock = request.agent, self._writer.clock
         self._heard[agent] = clock.monotonic_ms()
         self.demands[agent] = outcome.demand
+        if isinstance(request, wire.Sync) and request.relay is not None:
+            self.sightings[agent] = request.relay
         self._writer.wakes.settle(agent)
-        statements = self._history.note(request, outcome, clock.wall_ms())
+        statements = self._history.note(request, outcome, clock.wall_ms(), self._writer.no_room)
         answer = self._compose(request, outcome)
         body = msgspec.json.encode(answer)
         kept = KeptAnswer(
@@ -206,14 +220,14 @@ class Answers:
         after = before.answered(request, received.hash.hex(), answer.nonce, answer.epoch)
         statements += [self._keep(kept), self._remember(agent, after)]
         await self._writer.commit(outcome.state, outcome.events, f"agent:{agent}", statements)
-        for sleeper in outcome.wake:
+        for sleeper in sorted(outcome.wake):
             self._writer.wakes.wake(sleeper)
         return Reply(kept.status, kept.body, kept.signature)
 
     def _compose(self, request: wire.Sync | wire.Bye, outcome: Outcome) -> wire.Answer:
         state, agent = outcome.state, request.agent
         known = request if isinstance(request, wire.Sync) else None
-        policy = _policy(state.policies[agent]) if agent in state.policies else None
+        policy = _policy_of(state, agent) if agent in state.policies else None
         news = known is not None and policy is not None and policy.etag != known.policy_etag
         joined = known is not None and known.roster_version != state.roster_version
         return wire.Answer(
@@ -223,7 +237,7 @@ class Answers:
             epoch=state.agents[agent].epoch,
             ack_seq=request.seq,
             ack_activity=self._history.acknowledged(agent),
-            nonce=secrets.token_hex(12),
+            nonce=self._writer.entropy(12).hex(),
             now_ms=self._writer.clock.wall_ms(),
             next_ms=RECOVERY_MS if agent in state.waiting else self._sync_ms,
             shares=dict(outcome.shares),
@@ -254,6 +268,14 @@ class Answers:
     def _remember(self, agent: str, contact_: Contact) -> Statement:
         self._contacts[agent] = contact_
         return ledger.keep_contact(agent, contact_)
+
+
+def _policy_of(state: State, agent: str) -> wire.Policy:
+    policy = _policy(state.policies[agent])
+    pbx = state.pbxs.get(agent)
+    if pbx is None:
+        return policy
+    return bound.with_lines(state, pbx, takeover.with_standby(state, pbx, policy))
 
 
 @lru_cache(maxsize=1_024)

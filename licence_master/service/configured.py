@@ -4,10 +4,11 @@ import hashlib
 
 import msgspec
 
-from licence_master.config import InstallationConfig, PbxConfig
-from licensing import wire
-from licensing.demand import kinds
+from licence_master.config import InstallationConfig, PbxConfig, PbxFields
+from licensing import hardware, wire
+from licensing.demand import Classes, kinds
 from licensing.installation import Pbx, Settings, normal_mac
+from licensing.offers import offered
 
 DAY_S = 86_400
 
@@ -21,7 +22,7 @@ def settings(config: InstallationConfig) -> Settings:
     )
 
 
-def pbx(config: PbxConfig) -> Pbx:
+def pbx(config: PbxFields) -> Pbx:
     """One PBX."""
     return Pbx(
         name=config.name,
@@ -33,20 +34,24 @@ def pbx(config: PbxConfig) -> Pbx:
         standby_for=config.protected,
         cloud=config.cloud,
         interfaces=config.interfaces,
+        reserve=tuple(config.reserve.items()),
     )
 
 
 def pbxs(config: InstallationConfig) -> list[Pbx]:
     """All PBXs in the order of the file."""
-    return [pbx(each) for each in config.pbxs]
+    return [
+        msgspec.structs.replace(pbx(each), tolerates=config.policy.overridden_by(each.policy).tolerates)
+        for each in config.pbxs
+    ]
 
 
-def policies(config: InstallationConfig) -> dict[str, str]:
+def policies(config: InstallationConfig, classes: Classes) -> dict[str, str]:
     """For each PBX the policy its agent will obey, as JSON text; equal policies have equal etags."""
-    return {each.name: msgspec.json.encode(_policy(config, each)).decode() for each in config.pbxs}
+    return {each.name: msgspec.json.encode(_policy(config, each, classes)).decode() for each in config.pbxs}
 
 
-def _policy(config: InstallationConfig, each: PbxConfig) -> wire.Policy:
+def _policy(config: InstallationConfig, each: PbxConfig, classes: Classes) -> wire.Policy:
     said = config.policy.overridden_by(each.policy)
     policy = wire.Policy(
         etag="",
@@ -59,6 +64,8 @@ def _policy(config: InstallationConfig, each: PbxConfig) -> wire.Policy:
         clone=said.clone,
         pins=said.pins,
         protected=each.protected,
+        lines=hardware.lines(pbx(each), {}),
+        uses=offered(classes.values()),
     )
     etag = hashlib.sha256(msgspec.json.encode(policy, order="sorted")).hexdigest()[:16]
     return msgspec.structs.replace(policy, etag=etag)

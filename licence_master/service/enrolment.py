@@ -2,14 +2,13 @@
 
 import base64
 import binascii
-import secrets
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from licence_master.service.answers import Answers, Received, Reply
-from licence_master.service.history import History
-from licence_master.service.secret import fits, id_of, new_secret
+from licence_master.service.past.history import History
+from licence_master.service.people.secret import fits, id_of, new_secret
 from licence_master.service.writer import Writer
 from licence_master.store import credentials
 from licence_master.store.credentials import Invite, Token
@@ -21,6 +20,7 @@ from runtime.store import Statement
 INVITE_MS = 30 * 60_000
 TRIES = 5
 DAY_MS = 86_400_000
+USE_NOTED_MS = 60_000  # the last use of a token is known to the minute, so that asking does not write
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,13 @@ class Enrolment:
         refusal = administration.may_enrol(self._writer.state, pbx)
         if refusal is not None:
             return refusal
+        if self._writer.no_room:
+            return Refusal(Code.DISK_FULL)
         now = self._writer.clock.wall_ms()
         over = [invite.id for invite in self._invites.values() if invite.expires_ms + DAY_MS < now]
         for id_ in over:
             del self._invites[id_]
-        secret = new_secret()
+        secret = new_secret(self._writer.entropy)
         invite = Invite(secret.id, secret.hash, pbx, now + INVITE_MS, TRIES)
         self._invites[invite.id] = invite
         statements = [credentials.keep_invite(invite)] + ([credentials.drop_invites(over)] if over else [])
@@ -93,11 +95,15 @@ class Enrolment:
         change = administration.enrol(self._writer.state, invite.pbx, request.public_key)
         if isinstance(change, Refusal):
             return change
+        if self._writer.no_room:
+            return Refusal(Code.DISK_FULL)
         return await self._register(request, received, invite, change)
 
-    async def issue_token(self, role: str, label: str, days: int) -> Issued:
+    async def issue_token(self, role: str, label: str, days: int) -> Issued | Refusal:
         """Make a token of this installation; `role` is admin, operator, auditor or site:NAME."""
-        secret, now = new_secret(), self._writer.clock.wall_ms()
+        if self._writer.no_room:
+            return Refusal(Code.DISK_FULL)
+        secret, now = new_secret(self._writer.entropy), self._writer.clock.wall_ms()
         token = Token(secret.id, secret.hash, role, label, now, now + days * DAY_MS)
         self._tokens[token.id] = token
         await self._write([credentials.keep_token(token)])
@@ -122,8 +128,18 @@ class Enrolment:
         token = self._tokens.get(id_of(text))
         if token is None or not fits(text, token.hash):
             return None
-        over = token.revoked_ms is not None or token.expires_ms <= self._writer.clock.wall_ms()
-        return None if over else token
+        now = self._writer.clock.wall_ms()
+        if token.revoked_ms is not None or token.expires_ms <= now:
+            return None
+        if token.used_ms is None or now - token.used_ms >= USE_NOTED_MS:
+            self._note_use(replace(token, used_ms=now))
+        return token
+
+    def _note_use(self, token: Token) -> None:
+        """Remember the use without waiting for the disk; a store that is behind is spared it."""
+        if not self._writer.busy:
+            self._tokens[token.id] = token
+            self._writer.commit(self._writer.state, (), "master", [credentials.keep_token(token)])
 
     async def _check(self, invite: Invite, token: str) -> Refusal | None:
         now = self._writer.clock.wall_ms()
@@ -140,7 +156,7 @@ class Enrolment:
         self, request: wire.Enrol, received: Received, invite: Invite, change: administration.Change
     ) -> Reply:
         state, pbx, now = change.state, invite.pbx, self._writer.clock.wall_ms()
-        agent, nonce = state.agents[pbx], secrets.token_hex(12)
+        agent, nonce = state.agents[pbx], self._writer.entropy(12).hex()
         body = msgspec.json.encode(
             wire.Enrolled(
                 v=wire.VERSION,

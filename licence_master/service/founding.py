@@ -5,10 +5,10 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from licence_master.catalogue import read_catalogue
 from licence_master.config import InstallationConfig, MasterConfig, host_and_port
 from licence_master.service.installation import Surroundings, open_installation
-from licence_master.service.secret import new_secret
-from licence_master.store.catalogue import read_catalogue
+from licence_master.service.people.secret import new_secret
 from licence_master.store.directory import DataDirectory
 from runtime.clock import SystemClock
 from runtime.signing import SigningKey
@@ -45,7 +45,17 @@ def surroundings(config: MasterConfig) -> Surroundings:
     """What all installations share; KeyFileError when the signing key cannot be used."""
     directory = DataDirectory(config.data)
     key = SigningKey.load(directory.signing_key)
-    return Surroundings(directory, key, read_catalogue(), SystemClock(), config.agents.sync_s * 1_000)
+    sync_ms = config.agents.sync_s * 1_000
+    return Surroundings(
+        directory,
+        key,
+        read_catalogue(),
+        SystemClock(),
+        sync_ms,
+        directory.ballast,
+        config.roots,
+        config.published,
+    )
 
 
 @dataclass(frozen=True, slots=True)

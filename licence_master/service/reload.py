@@ -26,11 +26,14 @@ async def reconfigure(
         installation = installations.get(each.name)
         if installation is None:
             continue
+        installation.administration.roots = config.roots
+        installation.terms.releases = config.published
         try:
             await installation.administration.configure(each, "configuration")
-        except NotConfigurableError as error:
+            installation.upkeep.keep(each.activity.keep_days)
+        except (NotConfigurableError, ConfigErrors) as error:
             refused = True
-            log.warning("configuration.refused", installation=each.name, errors=[str(error)])
+            log.warning("configuration.refused", installation=each.name, errors=str(error).splitlines())
     names = {each.name for each in config.installations}
     apart = [
         key for key in ("data", "agents", "admin", "tls") if getattr(config, key) != getattr(running, key)

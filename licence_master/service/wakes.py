@@ -14,6 +14,11 @@ class Wakes:
         self._waiting: dict[str, asyncio.Future[bool]] = {}
         self._closed = False
 
+    @property
+    def listening(self) -> int:
+        """Agents that would hear of a wake at once."""
+        return len(self._waiting)
+
     def wake(self, agent: str) -> None:
         """Ask this agent to sync."""
         self._pending.add(agent)

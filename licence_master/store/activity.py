@@ -1,7 +1,9 @@
 """Who held what when, and who was refused: tables for history and `why`, never part of safety."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import aiosqlite
@@ -10,10 +12,13 @@ import msgspec
 from licence_master.store.ledger import Entry
 from licensing import wire
 from licensing.ledger import decode
-from runtime.store import Database, Statement
+from runtime.store import Database, Statement, insert
+
+CLOCKS_MS = 60_000
+REFUSED = 10  # objects named in one denial
 
 
-class Holder(msgspec.Struct, frozen=True, gc=False):
+class Holder(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """An object that holds a unit; `state` is held or surplus. There may be 100,000 of them in memory."""
 
     agent: str
@@ -39,7 +44,10 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A demand the master could not meet; equal ones in a row are one, seen `times` times."""
+    """A demand the master could not meet; equal ones in a row are one, seen `times` times.
+
+    `held` is who had the units when it began: (PBX, pool, units). None: a row from before this was kept.
+    """
 
     id: int
     agent: str
@@ -49,6 +57,15 @@ class Denied:
     last_ms: int
     times: int
     detail: wire.Denial
+    held: tuple[tuple[str, str, int], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Objects that were refused or reported within a denial, the latest first; `others` are not listed."""
+
+    objects: tuple[str, ...]
+    others: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,49 +77,44 @@ class Seen:
     ack_activity: int
 
 
-# Many rows travel as one JSON text: one step of SQLite instead of one for each row, each of which would
-# give up and win back Python's interpreter lock.
-_ADD = """
-INSERT INTO activity (agent, n, at_ms, object, kind, class, event, code, until_ms)
-SELECT ?, value ->> 'n', value ->> 'at_ms', value ->> 'object', value ->> 'kind', value ->> 'class',
-       value ->> 'event', value ->> 'code', value ->> 'until_ms'
-FROM json_each(?)
-"""
-_HOLD = """
-INSERT OR REPLACE INTO holder (agent, class, object, state, since_ms)
-SELECT value ->> 'agent', value ->> 'class_', value ->> 'object', value ->> 'state', value ->> 'since_ms'
-FROM json_each(?)
-"""
-_LEAVE = """
-DELETE FROM holder WHERE agent = ? AND (class, object) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))
-"""
-_LEAVE_ALL = "DELETE FROM holder WHERE agent = ?"
+READ_AT_ONCE = 1_000
+
+_ADD = "INSERT INTO activity (agent, n, at_ms, object, kind, class, event, code, until_ms) VALUES"
+_HOLDING = "INSERT OR REPLACE INTO holding VALUES (?, (SELECT coalesce(max(id), 0) FROM activity), ?)"
+_WRITTEN = "SELECT agent, coalesce(upto, 0) FROM seen LEFT JOIN holding USING (agent)"
+_UNWRITTEN = "SELECT id, agent, n, at_ms, object, kind, class, event FROM activity WHERE id > ? ORDER BY id"
 _SEEN = "INSERT OR REPLACE INTO seen (agent, at_ms, ack_activity) VALUES (?, ?, ?)"
 _DENY = (
-    "INSERT OR REPLACE INTO denial (id, agent, class, code, first_ms, last_ms, times, detail)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO denial (id, agent, class, code, first_ms, last_ms, times, detail, held)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_Held = tuple[tuple[str, str, int], ...] | None
+_DENIED = (
+    "SELECT id, agent, class, code, first_ms, last_ms, times, detail, held FROM denial"
+    " WHERE (? IS NULL OR agent = ?) AND (? IS NULL OR class = ?) ORDER BY last_ms DESC LIMIT ?"
+)
+_REFUSED = (
+    "SELECT object, max(at_ms) AS last FROM activity WHERE event IN ('refused', 'reported')"
+    " AND agent = ? AND class = ? AND at_ms BETWEEN ? AND ? GROUP BY object ORDER BY last DESC LIMIT 1000"
+)
+_TAIL = (
+    "SELECT agent, n, at_ms, object, kind, class, event, code, until_ms FROM activity"
+    " WHERE id > (SELECT coalesce(max(id), 0) FROM activity) - ? ORDER BY id"
 )
 _HISTORY = "SELECT agent, at_ms, object, kind, class, event, code, until_ms FROM activity"
 
 
-def add(agent: str, events: Sequence[wire.Activity]) -> Statement:
+def add(agent: str, events: Sequence[wire.Activity]) -> list[Statement]:
     """Append an agent's events."""
-    return (_ADD, [(agent, msgspec.json.encode(events).decode())])
+    return insert(
+        _ADD,
+        [(agent, e.n, e.at_ms, e.object, e.kind, e.class_, e.event, e.code, e.until_ms) for e in events],
+    )
 
 
-def hold(holders: Sequence[Holder]) -> Statement:
-    """These objects hold a unit from now on."""
-    return (_HOLD, [(msgspec.json.encode(holders).decode(),)])
-
-
-def leave(agent: str, gone: Sequence[tuple[str, str]]) -> Statement:
-    """These (class, object) of an agent hold nothing any more."""
-    return (_LEAVE, [(agent, msgspec.json.encode(gone).decode())])
-
-
-def leave_all(agent: str) -> Statement:
-    """Nobody at this agent holds anything any more."""
-    return (_LEAVE_ALL, [(agent,)])
+def holding(agent: str, holders: Sequence[Holder]) -> Statement:
+    """These hold a unit at this agent after all of its events that were added before."""
+    return (_HOLDING, [(agent, msgspec.json.encode(holders))])
 
 
 def saw(sync: Seen) -> Statement:
@@ -118,14 +130,24 @@ def unsee(agent: str) -> Statement:
 def deny(denied: Denied) -> Statement:
     """Write a denial, or its next repetition."""
     d = denied
-    detail = msgspec.json.encode(d.detail)
-    return (_DENY, [(d.id, d.agent, d.class_, d.code, d.first_ms, d.last_ms, d.times, detail)])
+    detail, held = msgspec.json.encode(d.detail), msgspec.json.encode(d.held)
+    return (_DENY, [(d.id, d.agent, d.class_, d.code, d.first_ms, d.last_ms, d.times, detail, held)])
 
 
-async def holders(database: Database) -> list[Holder]:
-    """Every holder, for the start of the writer."""
-    sql = "SELECT agent, class, object, state, since_ms FROM holder"
-    return [Holder(*row) for row in await database.execute_fetchall(sql)]
+async def holders(database: Database) -> list[tuple[str, list[Holder]]]:
+    """The holders of each agent as last written down, for the start of the writer."""
+    rows = await database.execute_fetchall("SELECT agent, body FROM holding")
+    return [(agent, msgspec.json.decode(body, type=list[Holder])) for agent, body in rows]
+
+
+async def since_holders(database: Database) -> AsyncIterator[tuple[str, list[wire.Activity]]]:
+    """The events of agents after their holders were last written down, in order, some at a time."""
+    written = {str(row[0]): int(row[1]) for row in await database.execute_fetchall(_WRITTEN)}
+    async with database.execute(_UNWRITTEN, (min(written.values(), default=0),)) as cursor:
+        while rows := list(await cursor.fetchmany(READ_AT_ONCE)):
+            for agent, group in groupby(rows, key=itemgetter(1)):
+                upto = written.get(agent, 0)
+                yield agent, [wire.Activity(*row[2:]) for row in group if row[0] > upto]
 
 
 async def seen(database: Database) -> list[Seen]:
@@ -140,30 +162,36 @@ async def last_denial_id(database: Database) -> int:
     return int(rows[0][0])
 
 
+async def tail(database: Database, rows: int) -> list[tuple[str, wire.Activity]]:
+    """The newest events with their agents, in the order in which they came."""
+    found = await database.execute_fetchall(_TAIL, (rows,))
+    return [(agent, wire.Activity(*facts)) for agent, *facts in found]
+
+
 class PastReader:
     """Questions about the past, over a connection of their own so that they never hold up a commit."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def of_object(self, name: str, limit: int) -> list[Happened]:
-        """The last events of an object, newest first."""
-        sql = f"{_HISTORY} WHERE object = ? ORDER BY at_ms DESC, id DESC LIMIT ?"
-        return [Happened(*row) for row in await self._rows(sql, (name, limit))]
+    async def of_object(self, name: str, limit: int, agent: str | None = None) -> list[Happened]:
+        """The last events of an object (at one agent), newest first."""
+        sql = f"{_HISTORY} WHERE object = ? AND (? IS NULL OR agent = ?) ORDER BY at_ms DESC, id DESC LIMIT ?"
+        return [Happened(*row) for row in await self._rows(sql, (name, agent, agent, limit))]
 
     async def recent(self, limit: int, agent: str | None = None) -> list[Happened]:
         """The last events of all objects (or of one agent's), newest first."""
         sql = f"{_HISTORY} WHERE ? IS NULL OR agent = ? ORDER BY id DESC LIMIT ?"
         return [Happened(*row) for row in await self._rows(sql, (agent, agent, limit))]
 
-    async def denials(self, limit: int, agent: str | None = None) -> list[Denied]:
-        """The last denials (or those of one agent), newest first."""
-        sql = (
-            "SELECT id, agent, class, code, first_ms, last_ms, times, detail FROM denial"
-            " WHERE ? IS NULL OR agent = ? ORDER BY last_ms DESC LIMIT ?"
-        )
-        rows = await self._rows(sql, (agent, agent, limit))
-        return [_denied(row) for row in rows]
+    async def denials(
+        self, limit: int, agent: str | None = None, class_: str | None = None
+    ) -> list[tuple[Denied, Refused]]:
+        """The last denials (of one agent, one class), newest first, each with who was refused meanwhile."""
+        async with self._connected() as connection:
+            rows = await connection.execute_fetchall(_DENIED, (agent, agent, class_, class_, limit))
+            found = [_denied(row) for row in rows]
+            return [(denied, await _refused(connection, denied)) for denied in found]
 
     async def entries(self, limit: int) -> list[Entry]:
         """The last rows of the ledger, newest first."""
@@ -174,12 +202,22 @@ class PastReader:
         ]
 
     async def _rows(self, sql: str, parameters: tuple[str | int | None, ...]) -> list[aiosqlite.Row]:
-        async with aiosqlite.connect(f"file:{self._path}?mode=ro", uri=True) as connection:
+        async with self._connected() as connection:
             return list(await connection.execute_fetchall(sql, parameters))
+
+    def _connected(self) -> aiosqlite.Connection:
+        return aiosqlite.connect(f"file:{self._path}?mode=ro", uri=True)
+
+
+async def _refused(connection: aiosqlite.Connection, denied: Denied) -> Refused:
+    """The clocks of agent and master may differ a little."""
+    begin, end = denied.first_ms - CLOCKS_MS, denied.last_ms + CLOCKS_MS
+    rows = list(await connection.execute_fetchall(_REFUSED, (denied.agent, denied.class_, begin, end)))
+    return Refused(tuple(name for name, _ in rows[:REFUSED]), max(0, len(rows) - REFUSED))
 
 
 def _denied(row: aiosqlite.Row) -> Denied:
-    id_, agent, class_, code, first_ms, last_ms, times, detail = row
-    return Denied(
-        id_, agent, class_, code, first_ms, last_ms, times, msgspec.json.decode(detail, type=wire.Denial)
-    )
+    id_, agent, class_, code, first_ms, last_ms, times, detail, held = row
+    told = msgspec.json.decode(detail, type=wire.Denial)
+    who = msgspec.json.decode(held, type=_Held) if held is not None else None
+    return Denied(id_, agent, class_, code, first_ms, last_ms, times, told, who)

@@ -1,18 +1,20 @@
 """The data directory: where keys, sockets and stores lie, and what `init` puts there."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.ballast import Ballast
+from runtime.credentials import credential
 from runtime.signing import SigningKey, write_new_file
 from runtime.tls import make_certificate
-
-BALLAST_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class DataDirectory:
-    """Paths under `data` (contract "Data directory")."""
+    """Paths under `data` (contract "Data directory").
+
+    A key that systemd hands to the service as a credential of the same name comes before the file in keys/.
+    """
 
     root: Path
 
@@ -24,17 +26,18 @@ class DataDirectory:
     @property
     def signing_key(self) -> Path:
         """Signs every answer; agents trust nothing else."""
-        return self.keys / "master.key"
+        return credential("master.key") or self.keys / "master.key"
 
     @property
     def admin_token(self) -> Path:
         """The first admin token, for all installations; whoever reads this file is admin."""
-        return self.keys / "admin.token"
+        return credential("admin.token") or self.keys / "admin.token"
 
     @property
     def certificate(self) -> tuple[Path, Path]:
         """Certificate and key that `init` made."""
-        return self.keys / "tls.crt", self.keys / "tls.key"
+        certificate = credential("tls.crt") or self.keys / "tls.crt"
+        return certificate, credential("tls.key") or self.keys / "tls.key"
 
     @property
     def admin_socket(self) -> Path:
@@ -42,9 +45,9 @@ class DataDirectory:
         return self.root / "admin.sock"
 
     @property
-    def ballast(self) -> Path:
+    def ballast(self) -> Ballast:
         """A file to free when the disk is full, so that releases still work."""
-        return self.root / "ballast"
+        return Ballast(self.root / "ballast")
 
     def ledger(self, installation: str) -> Path:
         """The store of one installation: ledger and activity."""
@@ -63,9 +66,8 @@ class DataDirectory:
         if not self.admin_token.exists():
             write_new_file(self.admin_token, f"{admin_token}\n".encode(), 0o600)
             made.append(self.admin_token)
-        if not self.ballast.exists():
-            _fill(self.ballast)
-            made.append(self.ballast)
+        if self.ballast.make():
+            made.append(self.ballast.path)
         return made
 
     def make_installation(self, name: str) -> Path:
@@ -73,12 +75,3 @@ class DataDirectory:
         path = self.ledger(name)
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         return path
-
-
-def _fill(path: Path) -> None:
-    """Really take the space; a file with holes would free nothing."""
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        os.posix_fallocate(descriptor, 0, BALLAST_BYTES)
-    finally:
-        os.close(descriptor)

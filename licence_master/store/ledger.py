@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from licensing.contact import Contact
-from licensing.ledger import AnyEvent, Founded, TermRaised, decode, encode, link
+from licensing.ledger import AnyEvent, Founded, Restored, TermRaised, decode, encode, link
+from licensing.lender.contact import Contact
 from runtime.store import Database, Statement
 
 
@@ -49,8 +49,9 @@ class ChainBrokenError(Exception):
 
 _FOUND = "INSERT INTO meta (only, instance, term) VALUES (1, ?, ?)"
 _RAISE = "UPDATE meta SET term = ?"
+_RENAME = "UPDATE meta SET instance = ?, term = ?"
 _APPEND = "INSERT INTO event (seq, term, at_ms, actor, body, hash) VALUES (?, ?, ?, ?, ?, ?)"
-_EVENTS = "SELECT seq, term, at_ms, actor, body, hash FROM event ORDER BY seq"
+_EVENTS = "SELECT seq, term, at_ms, actor, body, hash FROM event WHERE seq >= ? ORDER BY seq"
 _KEEP = (
     "INSERT OR REPLACE INTO answer"
     " (agent, term, seq, request_hash, request_signature, status, body, signature)"
@@ -79,6 +80,8 @@ def append(entries: Sequence[Entry]) -> list[Statement]:
         match entry.event:
             case Founded(instance=instance, term=term):
                 statements.append((_FOUND, [(instance, term)]))
+            case Restored(instance=instance, term=term):
+                statements.append((_RENAME, [(instance, term)]))
             case TermRaised(term=term):
                 statements.append((_RAISE, [(term,)]))
             case _:
@@ -105,9 +108,12 @@ async def contacts(database: Database) -> dict[str, Contact]:
     return {agent: msgspec.json.decode(body, type=Contact) for agent, body in rows}
 
 
-async def entries(database: Database) -> list[Entry]:
-    """The whole ledger in order; ChainBrokenError names the first row that does not fit."""
-    return list(_checked(await database.execute_fetchall(_EVENTS)))
+async def entries(database: Database, position: int = 0, head: bytes = b"") -> list[Entry]:
+    """The ledger in order from `position` on; ChainBrokenError names the first row that does not fit.
+
+    `head` is the hash of the row before `position`, which is known to be right.
+    """
+    return list(_checked(await database.execute_fetchall(_EVENTS, (position,)), position, head))
 
 
 async def answers(database: Database) -> dict[str, KeptAnswer]:
@@ -118,11 +124,10 @@ async def answers(database: Database) -> dict[str, KeptAnswer]:
 def read_file(path: Path) -> list[Entry]:
     """The ledger of a store file, read beside a running master or without one; errors as `entries`."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        return list(_checked(connection.execute(_EVENTS)))
+        return list(_checked(connection.execute(_EVENTS, (0,))))
 
 
-def _checked(rows: Iterable[sqlite3.Row]) -> Iterator[Entry]:
-    previous, expected = b"", 0
+def _checked(rows: Iterable[sqlite3.Row], expected: int = 0, previous: bytes = b"") -> Iterator[Entry]:
     for seq, term, at_ms, actor, body, hash_ in rows:
         if seq != expected:
             raise ChainBrokenError(expected, "this row is missing")

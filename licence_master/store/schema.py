@@ -35,7 +35,7 @@ CREATE TABLE answer (
 CREATE TRIGGER answer_fenced BEFORE INSERT ON answer
   WHEN NEW.term IS NOT (SELECT term FROM meta) BEGIN SELECT RAISE(ABORT, 'term_old'); END;
 
--- What is remembered of an agent's messages (licensing.contact), as JSON.
+-- What is remembered of an agent's messages (licensing.lender.contact), as JSON.
 CREATE TABLE contact (
   agent TEXT PRIMARY KEY,
   body  BLOB NOT NULL
@@ -105,4 +105,82 @@ CREATE TABLE denial (
 CREATE INDEX denial_by_time ON denial (last_ms);
 """
 
-MIGRATIONS = (LEDGER + ACTIVITY,)
+# Where the store was served last (store.home).
+HOME = """
+CREATE TABLE home (
+  only  INTEGER PRIMARY KEY CHECK (only = 1),
+  place TEXT NOT NULL
+);
+"""
+
+# Who signs in at the console, and when a token was last used.
+PEOPLE = """
+CREATE TABLE person (
+  name       TEXT PRIMARY KEY,
+  role       TEXT NOT NULL,
+  password   TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  changed_ms INTEGER NOT NULL,
+  seen_ms    INTEGER
+) WITHOUT ROWID;
+ALTER TABLE token ADD COLUMN used_ms INTEGER;
+"""
+
+# Who holds what after the event `upto` of the activity, a row for each agent; later events say the rest.
+# With a rowid: to find a key in a table without, SQLite reads the whole of each row it passes.
+HOLDING = """
+CREATE TABLE holding (
+  agent TEXT PRIMARY KEY,
+  upto  INTEGER NOT NULL,
+  body  BLOB NOT NULL
+);
+INSERT INTO holding
+  SELECT
+    agent,
+    (SELECT coalesce(max(id), 0) FROM activity),
+    CAST(json_group_array(json_array(agent, class, object, state, since_ms)) AS BLOB)
+  FROM holder GROUP BY agent;
+DROP TABLE holder;
+"""
+
+# The newest state, to start from (store.snapshot); it may be lost.
+SNAPSHOT = """
+CREATE TABLE snapshot (
+  only     INTEGER PRIMARY KEY CHECK (only = 1),
+  position INTEGER NOT NULL,
+  head     BLOB NOT NULL,
+  rules    TEXT NOT NULL,
+  digest   BLOB NOT NULL,
+  body     BLOB NOT NULL
+);
+"""
+
+# Who had the units when something was denied (as JSON; null before this), and who was refused.
+DENIALS = """
+ALTER TABLE denial ADD COLUMN held BLOB;
+CREATE INDEX activity_refused ON activity (agent, class, at_ms) WHERE event IN ('refused', 'reported');
+"""
+
+# Hourly peaks, made of the activity and kept longer than it (store.peaks); hours count from 1970.
+PEAKS = """
+CREATE TABLE peak (
+  hour    INTEGER NOT NULL,
+  site    TEXT NOT NULL,
+  pool    TEXT NOT NULL,
+  peak    INTEGER NOT NULL,
+  refused INTEGER NOT NULL,
+  PRIMARY KEY (hour, site, pool)
+) WITHOUT ROWID;
+CREATE TABLE standing (
+  hour INTEGER PRIMARY KEY,
+  low  INTEGER NOT NULL,
+  body BLOB NOT NULL
+);
+CREATE TABLE rolled (
+  only INTEGER PRIMARY KEY CHECK (only = 1),
+  upto INTEGER NOT NULL,
+  hour INTEGER NOT NULL
+);
+"""
+
+MIGRATIONS = (LEDGER + ACTIVITY, HOME, PEOPLE, HOLDING, SNAPSHOT, DENIALS, PEAKS)

@@ -33,15 +33,22 @@ TIMESTAMP: Final = b"timestamp"
 WARNING: Final = b"warning"
 RETRY_AFTER: Final = b"retry-after"
 MIN_EXPIRES: Final = b"min-expires"
+SESSION_EXPIRES: Final = b"session-expires"
+REPLACES: Final = b"replaces"
+REFER_TO: Final = b"refer-to"
 
 # Method, Request-URI and 0 of a request; two empty strings and the status of a response.
 StartLine = tuple[bytes, bytes, int]
 
 _UNFOLDED_END: Final = re.compile(rb"\r\n(?![ \t])")
-_COMPACT: Final = {VIA: b"v", FROM: b"f", TO: b"t", CALL_ID: b"i", CONTACT: b"m", CONTENT_LENGTH: b"l"}
+_COMPACT: Final = {
+    VIA: b"v", FROM: b"f", TO: b"t", CALL_ID: b"i", CONTACT: b"m", CONTENT_LENGTH: b"l",
+    SESSION_EXPIRES: b"x", REFER_TO: b"r",
+}  # fmt: skip
 _INDEXED: Final = (
     VIA, MAX_FORWARDS, FROM, TO, CALL_ID, CSEQ, CONTACT, EXPIRES, AUTHORIZATION, PROXY_AUTHORIZATION,
     CONTENT_LENGTH, ROUTE, RECORD_ROUTE, PATH, DATE, TIMESTAMP, WARNING, RETRY_AFTER, MIN_EXPIRES,
+    SESSION_EXPIRES, REPLACES, REFER_TO,
 )  # fmt: skip
 # Spellings seen most, so that most lines need one look-up; b"" marks a header that is not indexed.
 _SPELLINGS: Final[dict[bytes, bytes]] = {

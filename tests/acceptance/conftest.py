@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.peers import asterisk
 from tests.acceptance.peers.network import NamespaceRefusedError, Network, program
 
 LOG_TAIL = 4000
+SURPRISE = b"Traceback (most recent call last)"
 FOLDER = pytest.StashKey[Path]()
 
 
@@ -16,7 +18,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("real"):
         for name in mark.args:
             try:
-                program(name)
+                asterisk.root() if name == "asterisk" else program(name)
             except FileNotFoundError as missing:
                 pytest.skip(f"NOT RUN: {missing}")
 
@@ -28,8 +30,20 @@ def network(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Network]
     try:
         with Network(tmp_path) as made:
             yield made
+        if request.node.get_closest_marker("surprises") is None:
+            assert_no_surprise(tmp_path)
     except NamespaceRefusedError as refused:
         pytest.skip(f"NOT RUN: {refused}")
+
+
+def assert_no_surprise(folder: Path) -> None:
+    """No program that ran logged an uncaught exception, at debug level or any other."""
+    for log in sorted(folder.rglob("*.log")):
+        found = log.read_bytes()
+        at = found.find(SURPRISE)
+        assert at < 0, (
+            f"{log.relative_to(folder)}: {found[max(0, at - 400) : at + 3_000].decode(errors='replace')}"
+        )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,8 +6,7 @@ Every program is the shipped one, started as a user starts it; the master is ask
 import asyncio
 import json
 import socket
-import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,16 @@ from typing import Any
 import httpx
 
 from demo.phone import Phone
+from tests.acceptance.peers.asterisk import MANAGER_PORT, SECRET, Asterisk
 from tests.acceptance.peers.baresip import Baresip
 from tests.acceptance.peers.kamailio import Registrar, Secured
 from tests.acceptance.peers.network import Network, family_of, written
 from tests.acceptance.peers.processes import Command, own_command
 from tests.acceptance.peers.sipp import Sipp
+from tests.acceptance.peers.typed import ended, typed
 from tests.acceptance.peers.waiting import until
 from tests.authority import Authority
+from tests.licence_master.master import found
 
 SIP = 5060
 AGENTS = 8443
@@ -126,9 +128,12 @@ class Site:
         return sum(counts[name] for counts in self._classes().values() for name in names)
 
     def _classes(self) -> dict[str, dict[str, int]]:
-        answer = ask(self.agent.folder / "data" / "agent.sock", "/status")
-        classes: dict[str, dict[str, int]] = self._own(answer)["classes"]
+        classes: dict[str, dict[str, int]] = self.told()["classes"]
         return classes
+
+    def told(self) -> Any:
+        """What `status` says, asked at the agent's own socket: no process is started for it."""
+        return self._own(ask(self.agent.folder / "data" / "agent.sock", "/status"))
 
     def _own(self, answer: dict[str, Any]) -> Any:
         """The entry of this PBX: an agent may serve several."""
@@ -164,17 +169,27 @@ class House:
         pbxs: Mapping[str, str],
         *,
         sync_s: int = 30,
+        agents: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+        roots: Sequence[str] = (),
+        boxes: Mapping[str, Mapping[str, Any]] | None = None,
         **policy: Any,
     ) -> None:
         """Describe it: `pbxs` maps names to platforms (gateway, ipva); the first is the master PBX.
 
-        Agents report what they use every `sync_s` seconds, and at once when a phone waits.
+        `boxes` are more keys of single PBXs, such as their ISDN interfaces.
+
+        Agents report what they use every `sync_s` seconds, and at once when a phone waits. `agents` are more
+        keys of that section, `environment` more variables of the master's process, `roots` its licence_roots,
+        `boxes` more fields of PBXs, by name.
         """
         self.network = network
         self.host = network.address()
         self.sites: dict[str, Site] = {}
         self._pbxs = pbxs
-        self._sync_s = sync_s
+        self._agents = {"listen": f"{self.host}:{AGENTS}", "sync_s": sync_s, **(agents or {})}
+        self._roots = roots
+        self._boxes = boxes or {}
         self._policy = {"linger_s": NO_LINGER, **policy}
         self._licences = licences
         self.folder = network.folder / "licence-master"
@@ -184,13 +199,14 @@ class House:
             "licence-master",
             [own_command("licence-master"), "serve", "--config", str(self.config)],
             ready="master.ready",
+            environment=environment,
         )
 
     def build(self) -> "House":
         """Write the configuration, make the store, start the master and install the licences."""
         self.folder.mkdir()
         self.config.write_text(json.dumps(self._configuration()))
-        run("licence-master", "init", "--installation", INSTALLATION, "--config", str(self.config))
+        found(self.config, INSTALLATION)
         self.network.start(self.master)
         self.install(self._licences)
         return self
@@ -199,23 +215,23 @@ class House:
         roles = ["master"] + ["slave"] * (len(self._pbxs) - 1)
         macs = [f"00-90-33-00-00-{number:02x}" for number in range(len(self._pbxs))]
         pbxs = [
-            {"name": name, "role": role, "platform": platform, "mac": mac}
+            {"name": name, "role": role, "platform": platform, "mac": mac, **self._boxes.get(name, {})}
             for (name, platform), role, mac in zip(self._pbxs.items(), roles, macs, strict=True)
         ]
         installation = {"name": INSTALLATION, "software": 13, "policy": self._policy, "pbxs": pbxs}
         return {
             "data": "data",
-            "agents": {"listen": f"{self.host}:{AGENTS}", "sync_s": self._sync_s},
+            "agents": self._agents,
             "admin": {"listen": f"{self.host}:8444"},
+            "licence_roots": list(self._roots),
             "installations": [installation],
         }
 
-    def install(self, licences: Mapping[str, int], *flags: str) -> None:
-        """Install an inventory by the command line."""
+    def install(self, licences: Mapping[str, int]) -> None:
+        """Install an inventory: the order that the command sends, without a process for it."""
         rows = [{"type": type_, "count": count} for type_, count in licences.items()]
-        inventory = self.folder / "licences.yaml"
-        inventory.write_text(json.dumps({"licences": rows}))
-        run("licence-master", "install", str(inventory), "--config", str(self.config), *flags)
+        inventory = {"name": "licences.yaml", "content": json.dumps({"licences": rows})}
+        self.order("licences", {"files": [inventory]})
 
     def site(
         self,
@@ -226,13 +242,14 @@ class House:
         activated: bool = False,
         ways: Ways | None = None,
         sip: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
         **entry: Any,
     ) -> Site:
         """Start a Kamailio, let an agent join for this PBX, and start it in front.
 
         With `digest=False` the PBX trusts by IP and challenges nobody; with `activated` the sockets are
         opened by somebody else and survive it; `ways` are other transports than UDP over IPv4, `sip` and
-        `entry` more keys of agent.yaml.
+        `entry` more keys of agent.yaml, `environment` more variables of the agent's process.
         """
         ways = ways or Ways()
         folder, guard = self.network.folder / f"pbx-{name}", self.network.address()
@@ -247,7 +264,14 @@ class House:
         self.join(name, config)
         words = [own_command("pbx-agent"), "run", "--config", str(config)]
         sockets = [activated_socket(self.network, doors[way], way) for way in doors] if activated else []
-        agent = Command(self.network, f"agent-{name}", words, ready="agent.ready", sockets=sockets)
+        agent = Command(
+            self.network,
+            f"agent-{name}",
+            words,
+            ready="agent.ready",
+            environment=environment,
+            sockets=sockets,
+        )
         site = Site(name, (guard, SIP), registrar, agent, self.network, doors, ways)
         self.sites[name] = site
         if start:
@@ -255,12 +279,39 @@ class House:
             until(lambda: self.row("shares", name) or self.state(name) == "in_sync", what=f"{name} in sync")
         return site
 
-    def agent(self, name: str, pbxs: Mapping[str, Registrar]) -> dict[str, Site]:
-        """Start one agent in front of these PBXs, each with a listener and an enrolment of its own."""
+    def before(self, asterisk: Asterisk, name: str, **settings: Any) -> Site:
+        """Start an agent in front of an Asterisk that runs; `settings` are more of its section."""
+        guard, config = self.network.address(), self.network.folder / f"agent-{name}" / "agent.yaml"
+        config.parent.mkdir()
+        (config.parent / "asterisk.secret").write_text(f"{SECRET}\n")
+        manager = f"{asterisk.host}:{MANAGER_PORT}"
+        observed = {"manager": manager, "user": "pbx-agent", "secret": "asterisk.secret", **settings}
+        config.write_text(json.dumps(agent_configuration(name, guard, asterisk.host, asterisk=observed)))
+        self.join(name, config)
+        words = [own_command("pbx-agent"), "run", "--config", str(config)]
+        agent = Command(self.network, f"agent-{name}", words, ready="agent.ready")
+        pbx: Any = asterisk  # of a registrar its sites ask host and contacts
+        site = Site(name, (guard, SIP), pbx, agent, self.network, {"udp": (guard, SIP)}, Ways())
+        self.sites[name] = site
+        self.network.start(agent)
+        until(lambda: self.state(name) == "in_sync", what=f"{name} in sync")
+        return site
+
+    def agent(
+        self, name: str, pbxs: Mapping[str, Registrar], entries: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> dict[str, Site]:
+        """Start one agent in front of these PBXs, each with a listener and an enrolment of its own.
+
+        `entries` are more keys of agent.yaml, by PBX.
+        """
         folder = self.network.folder / name
         folder.mkdir()
         guards = {pbx: self.network.address() for pbx in pbxs}
-        made = [agent_configuration(pbx, guards[pbx], pbxs[pbx].host)["pbxs"][0] for pbx in pbxs]
+        more = entries or {}
+        made = [
+            agent_configuration(pbx, guards[pbx], pbxs[pbx].host, **more.get(pbx, {}))["pbxs"][0]
+            for pbx in pbxs
+        ]
         (folder / "agent.yaml").write_text(json.dumps({"data": "data", "pbxs": made}))
         for pbx in pbxs:
             self.join(pbx, folder / "agent.yaml")
@@ -283,15 +334,13 @@ class House:
         return version4 or self.network.address()
 
     def join(self, name: str, config: Any) -> None:
-        """Invite and join, by the two commands an administrator types."""
-        words = ("--pbx", name, "--config", str(self.config), "--json")
-        invitation = json.loads(run("licence-master", "invite", *words))
-        line = invitation["command"].split()
-        self.network.run([own_command(line[0]), *line[1:], "--config", str(config)], within_s=30)
+        """Invite, and join by the line an administrator types."""
+        line = self.order("invites", {"pbx": name})["command"].split()
+        typed([*line, "--config", str(config)], self.network)
 
     def state(self, name: str) -> str:
         """The state that the agent of this site gives itself."""
-        state: str = self.sites[name].status()["state"]
+        state: str = self.sites[name].told()["state"]
         return state
 
     def bypass(self, name: str, *words: str) -> None:
@@ -313,6 +362,11 @@ class House:
     def get(self, what: str) -> Any:
         """GET below the installation, through the admin socket."""
         return ask(self.folder / "data" / "admin.sock", f"/api/v1/installations/{INSTALLATION}/{what}")
+
+    def order(self, what: str, body: Mapping[str, Any]) -> Any:
+        """POST below the installation, through the admin socket."""
+        with _local(self.folder / "data" / "admin.sock") as client:
+            return _answered(client.post(f"/api/v1/installations/{INSTALLATION}/{what}", json=body))
 
     def row(self, what: str, pbx: str) -> Any:
         """The first row of an answer that belongs to this PBX, or None."""
@@ -392,14 +446,22 @@ def activated_socket(network: Network, door: tuple[str, int], way: str) -> socke
 
 def ask(uds: Path, path: str) -> Any:
     """GET through a Unix socket of one of our programs."""
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(uds)), base_url="http://local") as client:
-        answer = client.get(path)
-        answer.raise_for_status()
-        return answer.json()
+    with _local(uds) as client:
+        return _answered(client.get(path))
+
+
+def _local(uds: Path) -> httpx.Client:
+    # Tests ask a hundred times a second; loading a store of CAs for that, unused, would cost 40 ms each time.
+    return httpx.Client(transport=httpx.HTTPTransport(uds=str(uds), verify=False), base_url="http://local")
+
+
+def _answered(answer: httpx.Response) -> Any:
+    assert answer.is_success, answer.text
+    return answer.json()
 
 
 def run(command: str, *words: str) -> str:
     """Run one of our commands to its end; what it printed. CalledProcessError shows what went wrong."""
-    done = subprocess.run([own_command(command), *words], capture_output=True, text=True, check=False)
+    done = ended([command, *words])
     assert done.returncode == 0, f"{command} {words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -10,9 +10,12 @@ from rich.console import Console
 
 from bench import results
 from bench.__main__ import Benchmark, Measure, run
+from bench.call_records import PEERS, parse_us
 from bench.decisions import decisions
 from bench.grants import grants
 from bench.guard import register_proxy
+from bench.held import held
+from bench.lenders import etcd, etcd_clients, etcd_server, plain, plain_server, row_lock
 from bench.load import Load, LoadFailedError
 from bench.memory import memory
 from bench.sip import Contender, compare, cpu_seconds
@@ -21,6 +24,8 @@ from tests.acceptance.peers.kamailio import Proxy, Registrar
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.processes import Program
 from tests.acceptance.peers.waiting import until
+
+LENT = partial(grants, syncs=2, agents=3)
 
 
 @pytest.mark.real("kamailio", "taskset")
@@ -83,17 +88,35 @@ def test_cpu_time_of_a_process_and_its_ended_children_is_counted(network: Networ
 
 
 @pytest.mark.usefixtures("network")  # skips where no namespace is to be had
-@pytest.mark.real("kamailio", "taskset")
+@pytest.mark.real("kamailio", "taskset", "etcd", "pgbench")
 @pytest.mark.parametrize(
     ("measure", "unit"),
     [
         (partial(register_proxy, count=1_000, phones=100), "ratio"),
-        (partial(grants, syncs=2, operations=20, agents=3), "grants/s"),
+        (partial(LENT, against=plain, operations=20, unit="grants/s"), "grants/s"),
+        (partial(LENT, against=plain_server, operations=20), "ratio"),
+        (partial(LENT, against=partial(etcd, pools=1, described="CAS"), operations=3), "ratio"),
+        (partial(LENT, against=partial(etcd, pools=20, described="apart"), operations=2, units=100), "ratio"),
+        (partial(LENT, against=partial(row_lock, described="one"), operations=3), "ratio"),
+        (partial(LENT, against=partial(row_lock, described="many"), operations=2, units=100), "ratio"),
+        (partial(held, ports=600, agents=2), "MB"),
         (partial(decisions, count=200, phones=100), "us"),
         (partial(memory, phones=100), "MB"),
         (partial(storms, ports=30, agents=2), "s"),
     ],
-    ids=["guard", "grants", "decisions", "memory", "storm"],
+    ids=[
+        "guard",
+        "grants",
+        "plain-server",
+        "etcd-lease",
+        "etcd-batched-apart",
+        "postgresql-row-lock",
+        "postgresql-batched",
+        "held",
+        "decisions",
+        "memory",
+        "storm",
+    ],
 )
 def test_a_figure_is_taken_from_the_shipped_programs(measure: Measure, unit: str, tmp_path: Path) -> None:
     path = tmp_path / "results.json"
@@ -106,6 +129,24 @@ def test_a_figure_is_taken_from_the_shipped_programs(measure: Measure, unit: str
     assert figure["value"] > 0
     (line,) = figure["rounds"]
     assert (line["ours"], line["peer"]) == (pytest.approx(figure["ours"]), pytest.approx(figure["peer"]))
+
+
+@pytest.mark.real("etcd", "taskset")
+def test_a_pool_that_says_other_than_was_counted_fails(network: Network) -> None:
+    network.start(etcd_server(network))
+    missed = pytest.raises(AssertionError, match="says what it missed")
+    with etcd_clients(network, 2, 1) as load:
+        assert load.ask(2, 3).units == 12
+    with missed, etcd_clients(network, 1, 1) as other:
+        assert other.ask(1, 1).units == 1, "it knows nothing of the twelve"
+
+
+@pytest.mark.parametrize("dialect", PEERS)
+def test_a_call_record_is_read_beside_the_standard_library(dialect: str, tmp_path: Path) -> None:
+    figure = parse_us(tmp_path, lambda: None, rounds=1, dialect=dialect, count=20)
+    assert figure["unit"] == "us"
+    assert isinstance(figure["value"], float)
+    assert figure["value"] > 0
 
 
 def test_results_are_kept_beside_each_other(tmp_path: Path) -> None:

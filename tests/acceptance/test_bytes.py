@@ -286,3 +286,135 @@ def moved(invite: bytes) -> bytes:
     to = next(line for line in lines_of(invite) if line.startswith(b"To:"))
     head = [b"SIP/2.0 302   Moved, temporarily", b"v:   " + b" , ".join(found), *kept, to + b";tag=moved"]
     return b"\r\n".join([*head, b"m:<sip:1003@example>", b"l : %d" % len(BODY), b"", BODY])
+
+
+# --- every method of a call, over a line whose calls are counted; the test's sockets are caller and gateway
+
+REQUEST = """\
+{method} {uri} SIP/2.0
+Via: SIP/2.0/UDP {host}:5060;branch=z9hG4bK{branch}{cseq}{call}
+{routes}Max-Forwards: 70
+From:{local}
+To: {remote}
+Call-ID: {call}
+CSeq: {cseq} {method}
+Contact: <sip:{user}@{host}:5060>
+X-Odd:   kept  as it is\t
+{more}Content-Length: 0
+
+"""
+
+
+class Party:
+    """One side of a call, on a socket; requests within it go along the route set (RFC 3261 12.1)."""
+
+    def __init__(self, network: Network, user: str, site: Site) -> None:
+        self.user, self.host, self.site = user, network.address(), site
+        self.socket = network.udp(self.host, SIP)
+        self.socket.settimeout(5)
+        self.routes: list[str] = []
+        self.local = self.remote = self.target = ""
+
+    def say(self, method: str, call: str, cseq: int, *more: str, uri: str = "", **other: str) -> None:
+        """Send a request."""
+        values = {
+            "uri": uri or self.target,
+            "routes": "".join(f"Route: {route}\n" for route in self.routes),
+            "local": self.local,
+            "remote": self.remote,
+            "more": "".join(f"{line}\n" for line in more),
+            "branch": "INVITE" if method == "CANCEL" else method,
+            **other,
+        }
+        text = REQUEST.format(method=method, call=call, cseq=cseq, host=self.host, user=self.user, **values)
+        self.socket.sendto(text.replace("\n", "\r\n").encode(), self.site.guard)
+
+    def hear(self, start: str) -> bytes:
+        """The next message that begins so; what was sent again is skipped."""
+
+        def next_one() -> bytes | None:
+            data = self.socket.recv(9000)
+            return data if data.startswith(start.encode()) else None
+
+        return until(next_one, what=f"{start} at {self.user}")
+
+    def answer(self, request: bytes, status: str, *more: str) -> None:
+        """Answer a request, with our tag."""
+        wanted = re.compile(rb"(?i)Via|Record-Route|From|Call-ID|CSeq")
+        copied = [line for line in lines_of(request) if wanted.match(line)]
+        to = next(line for line in lines_of(request) if line.startswith(b"To:"))
+        tag = b"" if b";tag=" in to else b";tag=" + self.user.encode()
+        contact = f"Contact: <sip:{self.user}@{self.host}:5060>"
+        extra = [line.encode() for line in (contact, *more, "Content-Length: 0")]
+        head = [f"SIP/2.0 {status}".encode(), *copied, to + tag, *extra, b"", b""]
+        self.socket.sendto(b"\r\n".join(head), self.site.guard)
+
+    def join(self, message: bytes, *, caller: bool) -> None:
+        """Take peer and route set from what made the dialog."""
+        told = message.decode()
+        routes = re.findall(r"(?i)\r\nRecord-Route: *([^\r]*)", told)
+        self.routes = routes[::-1] if caller else routes
+        self.target = re.findall(r"(?i)\r\nContact: *<([^>]*)>", told)[0]
+        ends = [re.findall(rf"\r\n{name}: *([^\r]*)", told)[0] for name in ("From", "To")]
+        self.local, self.remote = ends if caller else ends[::-1]
+
+
+def test_every_method_of_a_counted_call(network: Network) -> None:
+    """INVITE, 183 and PRACK, ACK, re-INVITE, REFER, BYE, and a CANCEL: each on both sides of the guard."""
+    licences = {"PBX-Port13": 2, "Relay-Channels": 2}
+    lines = {"lines": [{"aor": ["1002"]}]}
+    site = House(network, licences, {"hq": "gateway"}).build().site("hq", digest=False, calls=lines)
+    anna, gateway = Party(network, "1001", site), Party(network, "1002", site)
+    for party in (anna, gateway):
+        party.local = party.remote = f"<sip:{party.user}@{site.domain}>"
+        credentials = 'Authorization: Digest username="x", realm="r", nonce="n", uri="sip:u", response="r"'
+        party.say(
+            "REGISTER", f"reg-{party.user}", 1, credentials, "Expires: 600", uri=f"sip:{site.domain}",
+            local=f"{party.local};tag=r",
+        )  # fmt: skip
+        party.hear("SIP/2.0 200 ")
+    capture = network.start(Capture(network))
+    local, remote = f"<sip:1001@{site.domain}>;tag=anna", f"<sip:1002@{site.domain}>"
+    called = {"uri": f"sip:1002@{site.domain}:{SIP}", "local": local, "remote": remote}
+
+    anna.say("INVITE", "c1", 1, "Supported: 100rel", **called)
+    invite = gateway.hear("INVITE ")
+    gateway.answer(invite, "183 Session Progress", "Require: 100rel", "RSeq: 1")
+    anna.join(anna.hear("SIP/2.0 183 "), caller=True)
+    anna.say("PRACK", "c1", 2, "RAck: 1 1 INVITE")
+    gateway.answer(gateway.hear("PRACK "), "200 OK")
+    anna.hear("SIP/2.0 200 ")
+    gateway.answer(invite, "200 OK")
+    gateway.join(invite.replace(f"To: {remote}".encode(), f"To: {remote};tag=1002".encode()), caller=False)
+    anna.hear("SIP/2.0 200 ")
+    anna.say("ACK", "c1", 1)
+    gateway.hear("ACK ")
+    site.wait_counts("relay_channel", used=1)
+    anna.say("INVITE", "c1", 3)
+    gateway.answer(gateway.hear("INVITE "), "200 OK", "Session-Expires: 1800;refresher=uas")
+    anna.hear("SIP/2.0 200 ")
+    anna.say("ACK", "c1", 3)
+    gateway.hear("ACK ")
+    gateway.say("REFER", "c1", 1, f"Refer-To: <sip:1003@{site.domain}>")
+    anna.answer(anna.hear("REFER "), "202 Accepted")
+    gateway.hear("SIP/2.0 202 ")
+    gateway.say("BYE", "c1", 2)
+    anna.answer(anna.hear("BYE "), "200 OK")
+    gateway.hear("SIP/2.0 200 ")
+    site.wait_counts("relay_channel", used=0)
+
+    anna.routes = []
+    anna.say("INVITE", "c2", 1, **called)
+    invite = gateway.hear("INVITE ")
+    gateway.answer(invite, "180 Ringing")
+    anna.hear("SIP/2.0 180 ")
+    anna.say("CANCEL", "c2", 1, **called)
+    gateway.answer(gateway.hear("CANCEL "), "200 OK")
+    gateway.answer(invite, "487 Request Terminated")
+    gateway.hear("ACK ")
+    anna.hear("SIP/2.0 487 ")
+    site.wait_counts("relay_channel", used=0)
+    words = ("INVITE", "183", "PRACK", "200", "ACK", "REFER", "202", "BYE", "180", "CANCEL", "487")
+    assert_passages(capture, site, *words)
+    for party in (anna, gateway):
+        party.socket.close()

@@ -20,6 +20,7 @@ from tests.acceptance.peers.dnsmasq import ZONE, Dnsmasq
 from tests.acceptance.peers.host import Host
 from tests.acceptance.peers.network import Network, program
 from tests.acceptance.peers.processes import Command, own_command
+from tests.acceptance.peers.typed import ended, typed
 from tests.acceptance.peers.waiting import until
 
 pytestmark = pytest.mark.real("kamailio", "baresip", "nft", "dnsmasq")
@@ -39,8 +40,7 @@ class Deployed:
 
     def command(self, *words: str) -> str:
         """Run `pbx-agent WORDS` on the agent's host; what it printed."""
-        line = [own_command("pbx-agent"), *words, "--config", str(self.config)]
-        return self.ground.run(line, within_s=30)
+        return typed(["pbx-agent", *words, "--config", str(self.config)], self.ground)
 
     def refused(self, *words: str) -> tuple[int, str]:
         """The exit code and the complaint of `pbx-agent WORDS`, which must fail."""
@@ -50,8 +50,7 @@ class Deployed:
 
     def doctor(self, *words: str) -> dict[str, list[tuple[str, str]]]:
         """State and detail of each check of `pbx-agent doctor`."""
-        line = [own_command("pbx-agent"), "doctor", "--json", *words, "--config", str(self.config)]
-        done = subprocess.run(self.ground.inside(line), capture_output=True, text=True, check=False)
+        done = ended(["pbx-agent", "doctor", "--json", *words, "--config", str(self.config)], self.ground)
         assert done.returncode in (0, 1), done.stderr
         found: dict[str, list[tuple[str, str]]] = {}
         for check in json.loads(done.stdout)["checks"]:

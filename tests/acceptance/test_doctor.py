@@ -5,7 +5,6 @@ Real programs in every test: licence-master, pbx-agent, Kamailio; the phones are
 
 import asyncio
 import json
-import subprocess
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from tests.acceptance.house import SIP, House, Site
 from tests.acceptance.peers.kamailio import Registrar
 from tests.acceptance.peers.network import Network
-from tests.acceptance.peers.processes import own_command
+from tests.acceptance.peers.typed import ended
 from tests.acceptance.peers.waiting import until
 
 pytestmark = pytest.mark.real("kamailio")
@@ -29,8 +28,8 @@ def site_of(network: Network, **habits: Any) -> Site:
 
 def doctor(site: Site) -> dict[str, tuple[str, str]]:
     """State and detail of each check; exit code 1 says that one failed."""
-    words = [own_command("pbx-agent"), "doctor", "--json", "--config", str(site.agent.folder / "agent.yaml")]
-    done = subprocess.run(site.network.inside(words), capture_output=True, text=True, check=False)
+    words = ["pbx-agent", "doctor", "--json", "--config", str(site.agent.folder / "agent.yaml")]
+    done = ended(words, site.network)
     checks: list[dict[str, Any]] = json.loads(done.stdout)["checks"]
     assert done.returncode == any(check["state"] == "failed" for check in checks), done.stderr
     return {check["check"]: (check["state"], check["detail"]) for check in checks}

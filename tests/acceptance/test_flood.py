@@ -17,7 +17,7 @@ from tests.acceptance.peers.flood import Flood
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.sipp import Counts, users
 
-pytestmark = pytest.mark.real("kamailio", "sipp")
+pytestmark = [pytest.mark.real("kamailio", "sipp"), pytest.mark.alone]
 
 PHONES, ADDRESSES, FIRST = 10_000, 125, 10_000
 REGISTER_PER_S, REFRESH_PER_S, FLOOD_PER_S = 2_000, 1_000, 20_000

@@ -14,7 +14,7 @@ from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.sipp import users
 from tests.acceptance.peers.steady import Steady
 
-pytestmark = pytest.mark.real("kamailio")
+pytestmark = [pytest.mark.real("kamailio"), pytest.mark.alone]
 
 KNOWN, NEWCOMERS = users(1000, 1_000), users(2000, 1_000)
 PER_S = 500

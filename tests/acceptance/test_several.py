@@ -5,7 +5,6 @@ demonstration. The limits that these tests show are in docs/operations.md.
 """
 
 import asyncio
-import subprocess
 from contextlib import AsyncExitStack
 
 import pytest
@@ -14,9 +13,9 @@ from demo.phone import Outcome, Phone
 from tests.acceptance.house import SIP, House, run
 from tests.acceptance.peers.kamailio import Registrar
 from tests.acceptance.peers.network import Network
-from tests.acceptance.peers.processes import own_command
 from tests.acceptance.peers.sipp import users
 from tests.acceptance.peers.steady import Steady
+from tests.acceptance.peers.typed import ended
 
 pytestmark = pytest.mark.real("kamailio")
 
@@ -131,8 +130,7 @@ async def test_two_agents_in_front_of_one_pbx_draw_a_unit_each(network: Network)
 
 def refusal_of_an_invitation(house: House, pbx: str) -> str:
     """What `licence-master invite` says when it refuses."""
-    words = [own_command("licence-master"), "invite", "--pbx", pbx, "--config", str(house.config)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = ended(["licence-master", "invite", "--pbx", pbx, "--config", str(house.config)])
     assert done.returncode == 1
     return done.stderr
 

@@ -13,7 +13,7 @@ from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.sipp import Counts, users
 from tests.acceptance.peers.waiting import until
 
-pytestmark = pytest.mark.real("kamailio", "sipp")
+pytestmark = [pytest.mark.real("kamailio", "sipp"), pytest.mark.alone]
 
 PHONES = 400
 AT_ONCE_PER_S = 1000

@@ -4,15 +4,15 @@ Real programs in every test: systemd (a user manager), licence-master, pbx-agent
 """
 
 import os
+import re
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.house import SIP, House, Site
-from tests.acceptance.peers.network import Network, program
+from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.processes import own_command
 from tests.acceptance.peers.sipp import users
 from tests.acceptance.peers.steady import Steady
@@ -21,6 +21,7 @@ from tests.acceptance.peers.waiting import until
 
 UNITS = Path(__file__).parents[2] / "systemd"
 SERVICE, SOCKET = "pbx-agent.service", "pbx-agent.socket"
+PROTECTION = re.compile(r"^LoadCredential=[^\n]*\n|^# What it cannot do.*(?=^\[Install\])", re.M | re.S)
 PER_S, AROUND = 200, 200
 IN_HAND = 128  # datagrams that the agent may have read: two turns
 
@@ -38,14 +39,16 @@ def systemd(network: Network) -> Systemd:
 def installed(site: Site, systemd: Systemd, *addresses: str, service: str = "") -> None:
     """The shipped units, with drop-ins as `systemctl edit` makes them: paths, addresses, no user of its own.
 
+    A user manager cannot protect as the system's does: that is left out, test_hardened.py has it.
     `service` are more lines of its drop-in.
     """
     command = f"{own_command('pbx-agent')} run --config {site.agent.folder / 'agent.yaml'}"
     lines = ["[Service]", "User=", "ExecStart=", f"ExecStart={command}"]
     log = f"StandardError=append:{site.agent.log_path}"
     listens = "".join(f"ListenDatagram={address}\n" for address in addresses or (f"{site.guard[0]}:{SIP}",))
-    for name in (SERVICE, SOCKET):
-        systemd.unit(name, (UNITS / name).read_text())
+    whole = (UNITS / SERVICE).read_text()
+    systemd.unit(SERVICE, PROTECTION.sub("", whole))
+    systemd.unit(SOCKET, (UNITS / SOCKET).read_text())
     systemd.unit(f"{SERVICE}.d/test.conf", "\n".join([*lines, log, service]))
     systemd.unit(f"{SOCKET}.d/test.conf", f"[Socket]\nListenDatagram=\n{listens}")
     systemd.control("daemon-reload")
@@ -125,18 +128,3 @@ def test_a_socket_that_agent_yaml_does_not_name_is_an_error(network: Network, sy
         "make pbx-agent.socket and sip.listen of agent.yaml agree",
     ]
     assert systemd.show("ExecMainStatus", SERVICE) == "2"
-
-
-def test_systemd_has_nothing_to_say_about_the_units(tmp_path: Path) -> None:
-    """Unknown keys only warn, with exit code 0: any text counts."""
-    service = (UNITS / SERVICE).read_text()
-    command = next(line for line in service.splitlines() if line.startswith("ExecStart="))
-    (tmp_path / SERVICE).write_text(
-        service.replace(command.split("=")[1].split()[0], own_command("pbx-agent"))
-    )
-    (tmp_path / SOCKET).write_text((UNITS / SOCKET).read_text())
-    units = [str(tmp_path / name) for name in (SERVICE, SOCKET)]
-    done = subprocess.run(
-        [program("systemd-analyze"), "verify", "--man=no", *units], capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

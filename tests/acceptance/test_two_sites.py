@@ -116,6 +116,7 @@ async def test_an_idle_unit_at_one_site_serves_a_phone_at_the_other(network: Net
         assert hq.counts()["lingering"] == 0
         assert refusals(hq, await phones.register(hq, "1001")) == ["no_free_licence"]
 
+        await master_knows(house, used=3)
         began = time.monotonic()
         await phones.unregister(lyon, "2001")
         await master_knows(house, used=2)

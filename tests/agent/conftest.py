@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent.config import AgentConfig
-from agent.main import Main
+from agent.main import Main, MakeWatch
 from agent.service.opening import OpenPbx
 from agent.service.status import status
 from agent.store import enrolment
@@ -38,9 +38,9 @@ policy: {{away: {away}}}
 
 
 @asynccontextmanager
-async def started(config: AgentConfig) -> AsyncIterator[Main]:
+async def started(config: AgentConfig, watch: MakeWatch | None = None) -> AsyncIterator[Main]:
     """An agent in this process that is ready; leaving the block is SIGTERM."""
-    main, stop = Main(config), asyncio.Event()
+    main, stop = Main(config, watch=watch), asyncio.Event()
     task, ready = asyncio.create_task(main.run(stop)), asyncio.create_task(main.ready.wait())
     await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
     ready.cancel()
@@ -78,6 +78,11 @@ class House:
         self.pbx = pbx
         self.guard: Address = ("127.0.0.1", free_port())
         self.away = "refuse"
+        self.watch: MakeWatch | None = None
+        self.objects = ""  # further rows of the directory
+        self.asterisk: dict[str, Any] = {}  # the section of this name
+        self.kamailio: dict[str, Any] = {}  # and of this one
+        self.further = ""  # further keys of the PBX
         self.listen = [f"udp:127.0.0.1:{self.guard[1]}"]
         self.sip: dict[str, Any] = {"pbx": f"udp:127.0.0.1:{pbx.address[1]}"}
         self.phones: list[Phone] = []
@@ -99,12 +104,18 @@ class House:
     def config_text(self) -> str:
         """The agent's configuration file."""
         sip = json.dumps({"listen": self.listen, **self.sip})
-        return CONFIG.format(data=self.data, away=self.away, sip=sip)
+        text = CONFIG.format(data=self.data, away=self.away, sip=sip)
+        for name, section in (("asterisk", self.asterisk), ("kamailio", self.kamailio)):
+            if section:
+                text = text.replace("    objects:\n", f"    {name}: {json.dumps(section)}\n    objects:\n")
+        text = text.replace("    objects:\n", f"    objects:\n{self.objects}")
+        return text.replace("policy:", f"{self.further}policy:")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Main]:
         """A started agent; leaving the block is SIGTERM."""
-        async with started(parse(self.config_text(), "agent.yaml", AgentConfig)) as self.main:
+        config = parse(self.config_text(), "agent.yaml", AgentConfig)
+        async with started(config, self.watch) as self.main:
             yield self.main
 
     async def phone(self, host: str = "127.0.0.1") -> Phone:

@@ -57,6 +57,7 @@ class ScriptedMaster:
         self.holders_wanted: tuple[str, ...] = ()
         self.port = 0
         self._stopping = asyncio.Event()
+        self.garbles_wake = False
         self._nonce = 0
         self._directory = directory
         self._last: tuple[bytes, Response] | None = None
@@ -165,7 +166,9 @@ class ScriptedMaster:
         stopping.cancel()
         wake = woken.done()
         woken.cancel()
-        return self._signed(200, wire.Wake(wake), request.headers["X-Signature"])
+        said = wire.Enrol(v=1, token="", public_key="", software=wire.Software(1))  # no wake at all
+        message = said if self.garbles_wake else wire.Wake(wake)
+        return self._signed(200, message, request.headers["X-Signature"])
 
     def _lend(self, message: wire.Sync) -> wire.Answer:
         self._nonce += 1

@@ -85,6 +85,7 @@ HEALTHY: dict[str, Any] = {
     "bindings": 14,
     "enforcement": "enforce",
     "bypass_until_ms": None,
+    "standing_in": [],
     "alarms": [],
 }
 
@@ -183,6 +184,7 @@ def test_every_code_that_is_grave_is_critical_and_no_other() -> None:
     assert critical == {
         Code.AGENT_REVOKED, Code.CLONE_SUSPECTED, Code.SIGNATURE_INVALID, Code.UNKNOWN_AGENT,
         Code.UNKNOWN_INSTALLATION, Code.VERSION_UNSUPPORTED, Code.PIN_MISMATCH, Code.INSTANCE_CONFLICT,
+        Code.DISK_FULL,
     }  # fmt: skip
 
 

@@ -40,6 +40,15 @@ def test_what_join_writes_is_valid() -> None:
     assert (config.pbxs[0].name, config.pbxs[0].software, config.data) == ("lyon", 12, Path("/var/lib/x"))
 
 
+def test_objects_of_the_pbx_that_this_one_stands_by_for() -> None:
+    rows = [("user, home: hq", "user@hq"), ("user", "user"), ("pass, home: hq", "pass")]
+    for row, kind in rows:
+        config = parse(f"{GOOD}    objects: [{{kind: {row}, aor: ['2*']}}]\n", "agent.yaml", AgentConfig)
+        assert config.pbxs[0].objects[0].whole_kind == kind
+    text = f"{GOOD}    objects: [{{kind: user, home: lyon, aor: ['2*']}}]\n"
+    assert 'pbxs[0].objects[0].home: "lyon" is this PBX; leave home out' in errors(text)
+
+
 def test_defaults_and_relative_paths() -> None:
     config = parse(GOOD, "/etc/pbx-agent/agent.yaml", AgentConfig)
     pbx = config.pbxs[0]
@@ -108,6 +117,38 @@ def test_traps(old: str, new: str, expected: str) -> None:
 )  # fmt: skip
 def test_traps_of_limits(limits: str, expected: str) -> None:
     assert expected in errors(GOOD + f"      limits: {limits}\n")
+
+
+ASTERISK = '{manager: "192.0.2.20:5038", user: agent, secret: secret'
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ('dialplan: "127.0.0.1"}', "write HOST:PORT"),
+        ('dialplan: "pbx.example:4573"}', "asterisk.dialplan: "
+         'found "pbx.example:4573"; write the IP address of this host, mostly 127.0.0.1'),
+        ('dialplan: "192.0.2.10:4573", manager: "pbx.example:5038"}', "asterisk.manager"),
+        ("resync_s: 1}", "asterisk.resync_s: expected at least 5"),
+        ("evict: maybe}", "asterisk.evict: expected true or false"),
+        ("tls: {key: x}}", "asterisk.tls.key: unknown key"),
+        ('user: "a]b"}', "asterisk.user"),
+    ],
+)  # fmt: skip
+def test_traps_of_asterisk(more: str, expected: str) -> None:
+    kept = ", ".join(part for part in ASTERISK[1:].split(", ") if part.partition(":")[0] not in more)
+    assert expected in errors(f"{GOOD}    asterisk: {{{kept}, {more}\n")
+
+
+def test_the_secret_of_asterisk_must_be_there(tmp_path: Path) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_text(f"{GOOD}    asterisk: {ASTERISK}}}\n")
+    with pytest.raises(ConfigErrors, match="secret cannot be read; write the secret"):
+        load(file, AgentConfig, files=True)
+    (tmp_path / "secret").write_text("s")
+    asterisk = load(file, AgentConfig, files=True).pbxs[0].asterisk
+    assert asterisk is not None
+    assert (asterisk.resync_s, asterisk.dialplan, asterisk.evict) == (60, None, True)
 
 
 def test_limits_are_on_by_default() -> None:

@@ -10,6 +10,8 @@ import pytest
 from agent.store import journal as journals
 from agent.store.journal import Journal, Marks
 from licensing import wire
+from licensing.site.use import IsdnCall, Leg, Login, Use, Watch
+from licensing.site.uses import Change
 from runtime.store import StoreFailedError, StoreLockedError
 from telephony.address import Flow
 from telephony.binding import Binding, Registration
@@ -132,3 +134,19 @@ async def test_a_failed_write_ends_the_journal(tmp_path: Path) -> None:
     with pytest.raises(StoreFailedError):
         journal.replace(registration("1@a", "sip:1@h"), 0, AT_MS)
     await journal.close()
+
+
+async def test_uses_come_back_oldest_first_without_those_that_ended(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    uses: list[Use] = [
+        Leg("room/1", "c1", relay=True),
+        IsdnCall("c1", "gw1", "pri1"),
+        Login("anna", 13, "pc1"),
+        Watch("support", "pc1", 13),
+    ]
+    async with opened(path) as journal:
+        journal.keep_uses([Change(use.key, use) for use in uses])
+        journal.keep_uses([Change(uses[1].key, None), Change(uses[0].key, uses[0])])
+        await journal.barrier()
+    async with opened(path) as journal:
+        assert await journal.uses() == [*uses[2:], uses[0]]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from agent.store import enrolment
+from tests.acceptance.peers.typed import ended_here
 from tests.agent.conftest import House
 from tests.agent.scripted_master import TOKEN, ScriptedMaster
 from tests.agent.scripted_pbx import status_of
@@ -42,7 +43,8 @@ class Agent:
         """The exit code, once the log has ended."""
         assert self.process.stderr is not None
         async with asyncio.timeout(20):
-            self.log += [json.loads(line) for line in (await self.process.stderr.read()).splitlines()]
+            rest = await self.process.stderr.read()
+            self.log.extend(json.loads(line) for line in rest.splitlines())
             return await self.process.wait()
 
 
@@ -62,11 +64,8 @@ async def started(config: Path) -> AsyncIterator[Agent]:
 
 async def command(*words: str) -> tuple[int, str, str]:
     """Run `pbx-agent WORDS`: exit code, stdout and stderr."""
-    process = await asyncio.create_subprocess_exec(PROGRAM, *words, stdout=PIPE, stderr=PIPE)
-    async with asyncio.timeout(30):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    done = await asyncio.to_thread(ended_here, ("pbx-agent", *words), 30)
+    return done.returncode, done.stdout, done.stderr
 
 
 async def asked(config: Path, *words: str) -> Any:
@@ -94,8 +93,8 @@ async def test_ready_status_and_sigterm_keep_the_share(house: House, config: Pat
         assert await house.register("202") == 200
         (pbx,) = (await asked(config, "status"))["pbxs"]
         assert list(pbx) == [
-            "name", "state", "master", "classes", "bindings", "enforcement", "bypass_until_ms", "rejections",
-            "alarms",
+            "name", "state", "master", "classes", "bindings", "enforcement", "bypass_until_ms", "standing_in",
+            "rejections", "observed", "alarms",
         ]  # fmt: skip
         assert list(pbx["master"]) == ["url", "last_sync_ms", "away_s", "grace_left_s"]
         assert list(pbx["classes"]["seat"]) == [
@@ -287,6 +286,8 @@ async def test_bypass_and_bye_commands(house: House, config: Path) -> None:
         assert await house.register("202") == 200
         (pbx,) = (await asked(config, "bypass", "--off"))["pbxs"]
         assert pbx["bypass_until_ms"] is None
+        code, _, err = await command("stand-in", "hq", "--config", str(config))
+        assert (code, "standby_for in master.yaml" in err) == (1, True)
         assert (await command("bye", "--pbx", "metz", "--config", str(config)))[0] == 1
         await asked(config, "bye")
         assert await agent.ended() == 0
@@ -360,7 +361,7 @@ async def test_doctor_tells_what_it_sees(house: House, config: Path) -> None:
         assert states == {
             "clock": "ok", "disk": "ok", "pbx": "ok", "trust": "ok", "path": "unknown", "contacts": "ok",
             "emergency": "warning", "enrolment": "ok", "master": "ok", "agent": "ok", "objects": "warning",
-            "phones": "ok", "around": "unknown",
+            "phones": "ok", "around": "unknown", "ballast": "ok",
         }  # fmt: skip
     house.pbx.close()
     code, out, _ = await command("doctor", "--config", str(config))

@@ -5,7 +5,9 @@ import sqlite3
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from agent.service.stand_in import NotProtectedError
 from licensing import wire
 from telephony.address import Flow
 from tests.agent.conftest import House
@@ -169,6 +171,36 @@ async def test_bypass_needs_no_master_and_ends(house: House) -> None:
         await house.lyon.site.bypass(0)
         assert await house.register("205") == 403
         assert house.status()["bypass_until_ms"] is None
+
+
+async def test_standing_in_needs_no_master_and_outlives_a_restart(house: House) -> None:
+    house.master.policy = wire.Policy(
+        etag="2",
+        kinds={"user": "seat", "user@hq": "seat", "group": None},
+        protected=("hq",),
+        keep={"standby_seat": 3},
+    )
+    house.objects = '      - {kind: user, home: hq, aor: ["5??"]}\n'
+    async with house.running():
+        await house.sync()
+        await house.sync()
+        assert house.status()["classes"]["standby_seat"]["granted"] == 3
+        house.master.down = True
+        assert await house.register("501") == 200
+        assert house.seats()["used"] == 1, "it draws as anybody"
+        with pytest.raises(NotProtectedError, match="does not stand by for metz"):
+            await house.lyon.stand_in.begin("metz")
+        await house.lyon.stand_in.begin("hq")
+        assert await house.register("502") == 200
+        assert house.status()["classes"]["standby_seat"]["used"] == 2
+        assert house.status()["standing_in"] == ["hq"]
+    async with house.running():
+        assert await house.register("503") == 200
+        assert house.status()["classes"]["standby_seat"]["used"] == 3
+        assert await house.register("504") == 403
+        await house.lyon.stand_in.end("hq")
+        assert house.status()["standing_in"] == []
+        assert house.status()["classes"]["standby_seat"]["used"] == 3, "until they leave"
 
 
 async def test_activity_reaches_the_master_once_numbered(house: House) -> None:

@@ -38,6 +38,17 @@ async def test_a_wake_makes_it_sync_at_once(house: House) -> None:
         await house.master.polls.get()
 
 
+async def test_a_wake_that_cannot_be_read_ends_nothing(house: House) -> None:
+    """Signed, and from a master of another release."""
+    house.master.garbles_wake = True
+    async with house.running():
+        await house.heard()
+        await house.master.polls.get()
+        house.master.woken.put_nowait(True)
+        await house.master.polls.get()
+        assert await house.register("202") == 200
+
+
 async def test_a_unit_freed_elsewhere_reaches_the_waiting_phone(house: House) -> None:
     """Recall and wake: a denial that is recalling makes the phone wait, the wake brings its unit."""
     house.master.capacity, house.master.recalling, house.master.state = 0, 1, "short"

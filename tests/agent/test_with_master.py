@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from agent.config import AgentConfig
 from agent.edges.joining import Invitation, join
 from agent.main import Main
 from runtime.config import parse
+from tests.acceptance.peers.typed import ended_here
 from tests.agent.conftest import CONFIG, started
 from tests.agent.scripted_pbx import Phone, ScriptedPbx, free_port
 
@@ -43,28 +46,44 @@ class Master:
 
     async def command(self, *words: str) -> str:
         """Run `licence-master WORDS`; what it printed."""
-        argv = (PROGRAM, *words, "--config", str(self.config))
-        process = await asyncio.create_subprocess_exec(*argv, stdout=PIPE, stderr=PIPE)
-        async with asyncio.timeout(60):
-            out, err = await process.communicate()
-        assert process.returncode == 0, err.decode()
-        return out.decode()
+        argv = ("licence-master", *words, "--config", str(self.config))
+        done = await asyncio.to_thread(ended_here, argv)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    async def asked(self, path: str, order: dict[str, object] | None = None) -> Any:
+        """What the admin API says to a GET, or to a POST of this order."""
+        transport = httpx.AsyncHTTPTransport(
+            uds=str(self.config.parent / "master" / "admin.sock"), verify=False
+        )
+        base = "http://master/api/v1/installations/acme"
+        async with httpx.AsyncClient(transport=transport, base_url=base, timeout=60) as client:
+            said = await (client.get(path) if order is None else client.post(path, json=order))
+        assert said.status_code == 200, said.text
+        return said.json()
+
+    async def install(self, *rows: str) -> None:
+        """Install these rows (`TYPE,COUNT`)."""
+        file = {"name": "licences.csv", "content": "\n".join(("type,count", *rows, ""))}
+        await self.asked("/licences", {"files": [file]})
 
     async def invitation(self, pbx: str) -> Invitation:
         """What `licence-master invite` says, as `pbx-agent join` reads it."""
-        words = (await self.command("invite", "--pbx", pbx)).split()
-        return Invitation(f"https://127.0.0.1:{self.port}", _after(words, "--token"), _after(words, "--pin"))
-
-
-def _after(words: list[str], option: str) -> str:
-    return words[words.index(option) + 1]
+        said = await self.asked("/invites", {"pbx": pbx})
+        return Invitation(f"https://127.0.0.1:{self.port}", said["token"], said["pin"])
 
 
 @pytest.fixture
 async def master(tmp_path: Path) -> AsyncIterator[Master]:
+    async with serving(tmp_path, MASTER, "PBX-Port13,3") as master:
+        yield master
+
+
+@asynccontextmanager
+async def serving(tmp_path: Path, text: str, *rows: str) -> AsyncIterator[Master]:
+    """A master of this configuration, with these licences (`TYPE,COUNT`)."""
     master = Master(tmp_path / "master.yaml")
-    master.config.write_text(MASTER)
-    (tmp_path / "licences.csv").write_text("type,count,place,mac\nPBX-Port13,3,,\n")
+    master.config.write_text(text)
     await master.command("init", "--installation", "acme")
     argv = (PROGRAM, "serve", "--config", str(master.config))
     process = await asyncio.create_subprocess_exec(*argv, stderr=PIPE)
@@ -75,7 +94,7 @@ async def master(tmp_path: Path) -> AsyncIterator[Master]:
                 line = json.loads(await process.stderr.readline())
                 master.port = line.get("agents_port", 0)
         reader = asyncio.create_task(process.stderr.read())
-        await master.command("install", str(tmp_path / "licences.csv"))
+        await master.install(*rows)
         yield master
     finally:
         process.terminate()
@@ -98,13 +117,14 @@ class Branch:
 
 
 @asynccontextmanager
-async def branch(name: str, master: Master, home: Path) -> AsyncIterator[Branch]:
-    """A joined and running agent."""
+async def branch(name: str, master: Master, home: Path, objects: str = "") -> AsyncIterator[Branch]:
+    """A joined and running agent; `objects` are further rows of its directory."""
     data, pbx = home / name, await ScriptedPbx.open()
     await asyncio.to_thread(join, await master.invitation(name), data, 13)
     guard = ("127.0.0.1", free_port())
     sip = json.dumps({"listen": [f"udp:127.0.0.1:{guard[1]}"], "pbx": f"udp:127.0.0.1:{pbx.address[1]}"})
     text = CONFIG.format(data=data, sip=sip, away="refuse").replace("lyon", name)
+    text = text.replace("    objects:\n", f"    objects:\n{objects}")
     phones: list[Phone] = []
     try:
         async with started(parse(text, "agent.yaml", AgentConfig)) as main:

@@ -72,7 +72,7 @@ class Stage:
         read(data)
         self._reachable.add(source)
         self._check(self.scene.receive(data, source), source)
-        self._check(self.scene.guard.relay(data, source) or [], source)
+        self._check(self.scene.guard.relay(data, source, self.scene.now) or [], source)
 
     def _hear_stream(self, data: bytes) -> None:
         self.scene.guard.opened(CARL)

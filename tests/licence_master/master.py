@@ -19,6 +19,7 @@ from licence_master.config import MasterConfig
 from licence_master.service.founding import initialise
 from runtime.config import load
 from runtime.tls import pin_of_certificate
+from tests.acceptance.peers.typed import ended_here
 
 Row = dict[str, Any]
 Rows = list[Row]
@@ -36,6 +37,16 @@ THREE_SITES = """
 """
 
 
+def found(path: Path, *names: str) -> None:
+    """What `licence-master init` does for these installations, without a process for it."""
+    config = load(path, MasterConfig)
+    for name in names:
+        installation = config.installation(name)
+        assert installation is not None
+        with ThreadPoolExecutor(1) as beside:  # a test may have a loop of its own
+            beside.submit(asyncio.run, initialise(config, installation)).result()
+
+
 class Master:
     """One data directory under `home`, and at most one `serve` on it."""
 
@@ -45,19 +56,23 @@ class Master:
         installations: Sequence[str] = ("acme",),
         agents: str = "",
         more_pbxs: Sequence[str] = (),
+        admin: str = "",
+        roots: Sequence[str] = (),
     ) -> None:
         self.home = home
         self.config = home / "master.yaml"
         self.agents_port = 0
         self.admin_port = 0
         self.lines: list[dict[str, object]] = []
+        self.prefix: Sequence[str] = ()  # of every command: strace, prlimit, nsenter
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._news = threading.Condition()
         more = "".join(f"      - {{name: {name}}}\n" for name in more_pbxs)
         sites = "".join(THREE_SITES.format(name=name) + more for name in installations)
-        head = f'data: data\nadmin: {{listen: "127.0.0.1:0"}}\nagents: {{listen: "127.0.0.1:0"{agents}}}\n'
-        self.config.write_text(f"{head}installations:{sites}")
+        listen = 'listen: "127.0.0.1:0"'
+        head = f"data: data\nadmin: {{{listen}{admin}}}\nagents: {{{listen}{agents}}}\n"
+        self.config.write_text(f"{head}licence_roots: {json.dumps(list(roots))}\ninstallations:{sites}")
 
     @property
     def data(self) -> Path:
@@ -89,26 +104,28 @@ class Master:
         return done.stdout
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [*words, "--config", str(self.config)]
+        if not self.prefix:
+            return ended_here(["licence-master", *command], TIMEOUT_S, COLUMNS="200")
         environment = {**os.environ, "COLUMNS": "200"}
-        command = [*PROGRAM, *words, "--config", str(self.config)]
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment, check=False
+            [*self.prefix, *PROGRAM, *command],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            env=environment,
+            check=False,
         )
 
     def init(self, *installations: str) -> Self:
         """What `licence-master init` does, without starting a process for it."""
-        config = load(self.config, MasterConfig)
-        for name in installations or ("acme",):
-            installation = config.installation(name)
-            assert installation is not None
-            with ThreadPoolExecutor(1) as beside:  # a test may have a loop of its own
-                beside.submit(asyncio.run, initialise(config, installation)).result()
+        found(self.config, *(installations or ("acme",)))
         return self
 
     def start(self) -> Self:
         """Start `serve` and wait for its readiness line."""
         self._process = subprocess.Popen(
-            [*PROGRAM, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, text=True
+            [*self.prefix, *PROGRAM, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, text=True
         )
         for line in self._lines():
             if line["event"] == "master.ready":
@@ -165,7 +182,7 @@ class Master:
 
     def api(self) -> httpx.Client:
         """The admin API by its Unix socket: what the commands use."""
-        transport = httpx.HTTPTransport(uds=str(self.data / "admin.sock"))
+        transport = httpx.HTTPTransport(uds=str(self.data / "admin.sock"), verify=False)
         return httpx.Client(transport=transport, base_url="http://master/api/v1", timeout=TIMEOUT_S)
 
     def ask(self, path: str, installation: str = "acme") -> Rows:

@@ -3,6 +3,7 @@
 import asyncio
 
 from licensing import wire
+from tests.acceptance.peers.waiting import until
 from tests.licence_master.conftest import join
 from tests.licence_master.master import Master
 from tests.licence_master.peer import Peer, happened
@@ -99,6 +100,14 @@ async def test_a_health_check_needs_no_key(master: Master) -> None:
 async def test_wake_ends_when_the_master_stops(master: Master) -> None:
     async with await join(master, "lyon") as lyon:
         sleeping = asyncio.create_task(lyon.wake())
-        await lyon.sync({"seat": 1})
+        await asyncio.to_thread(until, lambda: listening(master) == 1)
         await asyncio.to_thread(master.stop)
         assert not await sleeping
+
+
+def listening(master: Master) -> int:
+    """How many agents the master could wake now."""
+    with master.api() as client:
+        text = client.get("http://master/metrics").text
+    (line,) = (line for line in text.splitlines() if line.startswith("licence_agents_listening{"))
+    return int(float(line.split()[-1]))

@@ -43,6 +43,7 @@ class Agent:
         self.installation = installation
         self.public_key = base64.b64encode(SigningKey.generate().public).decode()
         self.enrolled: wire.Enrolled | None = None
+        self.prev = ""
 
     async def join(self, pbx: str) -> "Agent":
         invited = await self.installation.enrolment.invite(pbx)
@@ -56,7 +57,9 @@ class Agent:
         self.enrolled = msgspec.json.decode(reply.body, type=wire.Enrolled)
         return self
 
-    async def sync(self, seq: int, want: int, epoch: int = 1) -> Reply | Refusal:
+    async def sync(
+        self, seq: int, want: int, epoch: int = 1, activity: tuple[wire.Activity, ...] = ()
+    ) -> Reply | Refusal:
         assert self.enrolled is not None
         request = wire.Sync(
             v=1,
@@ -66,14 +69,18 @@ class Agent:
             instance=self.enrolled.instance,
             term=self.enrolled.term,
             seq=seq,
-            prev=self.enrolled.nonce,
+            prev=self.prev or self.enrolled.nonce,
             boot="b",
             sent_at_ms=0,
             software=wire.Software(13),
             classes={"seat": wire.ClassDemand(used=0, want=want)},
+            activity=activity,
         )
         received = Received("/v1/agent/sync", msgspec.json.encode(request), "", self.public_key)
-        return await self.installation.answers.sync(request, received)
+        reply = await self.installation.answers.sync(request, received)
+        if activity and isinstance(reply, Reply):
+            self.prev = msgspec.json.decode(reply.body, type=wire.Answer).nonce
+        return reply
 
 
 async def test_nothing_is_answered_before_it_is_durable(tmp_path: Path) -> None:

@@ -1,24 +1,21 @@
 """What needs no process: names of events, holders that heal, limits, wakes, inventories, secrets."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from licence_master.config import MasterConfig
 from licence_master.edges import inventory
 from licence_master.edges.limits import RateLimit
-from licence_master.service.holdings import Holdings
-from licence_master.service.secret import fits, id_of, new_secret
+from licence_master.service.people.secret import fits, id_of, new_secret
 from licence_master.service.wakes import Wakes
-from licence_master.service.writer import EVENT_NAMES
-from licensing import wire
-from licensing.holders import digest, fingerprint
+from licence_master.service.writer import EVENT_NAMES, facts_of
 from licensing.ledger import AnyEvent
 from runtime.config import ConfigErrors, load
+from tests.licensing.test_ledger import EVENTS
 
 
 def test_every_ledger_event_has_a_name_of_its_own() -> None:
@@ -26,48 +23,10 @@ def test_every_ledger_event_has_a_name_of_its_own() -> None:
     assert len(set(EVENT_NAMES.values())) == len(EVENT_NAMES)
 
 
-NAMES = st.sampled_from(["201", "202", "203", "204"])
-EVENTS = st.sampled_from(["held", "released", "lingering", "refused", "surplus", "reported"])
-
-
-def activity(n: int, name: str, event: str) -> wire.Activity:
-    return wire.Activity(n=n, at_ms=n, object=name, kind="user", class_="seat", event=event)  # type: ignore[arg-type]
-
-
-def told(names: set[str]) -> dict[str, wire.HolderDigest]:
-    fingerprints = 0
-    for name in names:
-        fingerprints ^= fingerprint(name)
-    return {"seat": digest(len(names), fingerprints)}
-
-
-@given(st.lists(st.tuples(NAMES, EVENTS), max_size=30))
-def test_holders_follow_the_events_and_their_digest_agrees(steps: list[tuple[str, str]]) -> None:
-    holdings, model = Holdings(), dict[str, str]()
-    for n, (name, event) in enumerate(steps):
-        holdings.apply("lyon", [activity(n, name, event)])
-        if event in ("held", "surplus"):
-            model[name] = event
-        elif event in ("released", "lingering"):
-            model.pop(name, None)
-        assert {holder.object: holder.state for holder in holdings.all()} == model
-        held = {name for name, state in model.items() if state == "held"}
-        assert holdings.doubted("lyon", told(held)) == ()
-        assert holdings.doubted("lyon", told(held | {"9"})) == ("seat",)
-
-
-@given(st.sets(st.text(min_size=1, max_size=3)), st.sets(st.text(min_size=1, max_size=3)), st.integers(1, 4))
-def test_pages_make_the_list_what_the_agent_says(before: set[str], after: set[str], size: int) -> None:
-    holdings = Holdings()
-    holdings.apply("lyon", [activity(n, name, "held") for n, name in enumerate(before)])
-    names, last_name = sorted(after), ""
-    for start in range(0, max(len(names), 1), size):
-        part = tuple(names[start : start + size])
-        page = wire.HolderPage("seat", last_name, part, last=start + size >= len(names))
-        holdings.correct("lyon", page, 0)
-        last_name = part[-1] if part else last_name
-    assert {holder.object for holder in holdings.all()} == after
-    assert holdings.doubted("lyon", told(after)) == ()
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_the_facts_of_an_event_are_json_for_log_and_history(event: AnyEvent) -> None:
+    facts = facts_of(event)
+    assert json.loads(json.dumps(facts)) == facts
 
 
 def test_a_rate_limit_allows_a_burst_and_then_its_rate() -> None:

@@ -9,19 +9,24 @@ from pathlib import Path
 import yaml
 
 import licensing
-from licensing import administration, allocator, inventory
+from licensing import administration
 from licensing.administration import Change
 from licensing.catalogue import Catalogue
 from licensing.codes import Refusal
 from licensing.demand import ANY_KIND, PoolKey, kinds
+from licensing.files import conversion, inventory, transfer
+from licensing.files.inventory import Item
 from licensing.installation import MASTER, Pbx, Settings
-from licensing.inventory import Item
 from licensing.ledger import AnyEvent, replay
+from licensing.lender import allocator, takeover
+from licensing.named import assigning
 from licensing.state import State
 from licensing.wire import ClassDemand, Denial, ShareGrant, Software, Sync
 
 CATALOGUE_FILE = Path(licensing.__path__[0]) / "catalogue.yaml"
-CATALOGUE = Catalogue.from_rows(yaml.safe_load(CATALOGUE_FILE.read_text(encoding="utf-8")))
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DOCUMENT = yaml.load(CATALOGUE_FILE.read_text(encoding="utf-8"), LOADER)
+CATALOGUE = Catalogue.from_rows(DOCUMENT)
 
 
 def request(
@@ -60,6 +65,7 @@ class House:
     pbxs: tuple[Pbx, ...] = (Pbx("hq", role="master"),)
     settings: Settings = field(default_factory=Settings)
     software: dict[str, int] = field(default_factory=dict)
+    catalogue: Catalogue = CATALOGUE
     state: State = field(default_factory=State)
     events: list[AnyEvent] = field(default_factory=list)
     demands: dict[str, dict[str, ClassDemand]] = field(default_factory=dict)
@@ -69,6 +75,7 @@ class House:
 
     def __post_init__(self) -> None:
         self.apply(administration.found("one", 1, recovery=False, settings=self.settings, pbxs=self.pbxs))
+        self.apply(assigning.learn(self.state, self.catalogue))
         for pbx in self.pbxs:
             self.apply(administration.enrol(self.state, pbx.name, f"key of {pbx.name}"))
 
@@ -83,7 +90,7 @@ class House:
     def install(self, *rows: str, place: str | None = None, mac: str | None = None) -> str | None:
         """Install rows written as `10 PBX-Port13`; the code of the first refusal, or None."""
         items = [_item(row, place, mac) for row in rows]
-        done = inventory.install(self.state, CATALOGUE, items)
+        done = inventory.install(self.state, self.catalogue, items)
         if isinstance(done, tuple):
             return str(done[0].code)
         self.apply(done)
@@ -91,9 +98,32 @@ class House:
 
     def remove(self, *rows: str, place: str | None = None) -> str | None:
         """Remove rows written as `10 PBX-Port13`; the code of the first refusal, or None."""
-        done = inventory.remove(self.state, CATALOGUE, [_item(row, place, None) for row in rows])
+        done = inventory.remove(self.state, self.catalogue, [_item(row, place, None) for row in rows])
         if isinstance(done, tuple):
             return str(done[0].code)
+        self.apply(done)
+        return None
+
+    def convert(self, pool: str = "smb-port") -> str | None:
+        """Convert the units of a pool; the code of the refusal, or None."""
+        return self._ordered(conversion.convert(self.state, self.catalogue, pool, demands=self.demands))
+
+    def transfer(self, row: str, to: str | None, place: str | None = None) -> str | None:
+        """Move a row written as `4 PBX-Port13`; the code of the refusal, or None."""
+        item = _item(row, place, None)
+        return self._ordered(transfer.transfer(self.state, self.catalogue, item, to, demands=self.demands))
+
+    def fail(self, pbx: str) -> str | None:
+        """An operator calls a PBX failed."""
+        return self._ordered(takeover.fail(self.state, pbx, demands=self.demands))
+
+    def recover(self, pbx: str) -> str | None:
+        """It is in service again."""
+        return self._ordered(takeover.recover(self.state, pbx, demands=self.demands))
+
+    def _ordered(self, done: Change | Refusal) -> str | None:
+        if isinstance(done, Refusal):
+            return str(done.code)
         self.apply(done)
         return None
 
@@ -109,7 +139,7 @@ class House:
 
     def register(self, obj: str, pbx: str, kind: str = "user") -> str | None:
         """An object's first device registers; None when it is admitted, else the code."""
-        by_kind = kinds(self.state.pbxs[pbx])
+        by_kind = kinds(self.state.pbxs[pbx], self.state.failed)
         class_ = by_kind.get(kind, by_kind[ANY_KIND])
         return None if class_ is None else self.draw(obj, pbx, class_)
 

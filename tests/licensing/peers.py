@@ -5,10 +5,13 @@ from itertools import count
 
 import msgspec
 
-from licensing import administration, allocator, recovery
+from licensing import administration
 from licensing.administration import Change
 from licensing.codes import Code, Refusal
-from licensing.contact import (
+from licensing.installation import Pbx, Settings
+from licensing.ledger import AnyEvent, replay
+from licensing.lender import allocator, recovery
+from licensing.lender.contact import (
     Contact,
     Fresh,
     Rejected,
@@ -16,10 +19,10 @@ from licensing.contact import (
     examine,
     first_contact,
 )
-from licensing.installation import Pbx, Settings
-from licensing.ledger import AnyEvent, replay
+from licensing.named import assigning
 from licensing.state import State
 from licensing.wire import Answer, ClassDemand, Hello, Proof, Software, Sync
+from tests.licensing.house import CATALOGUE
 
 Reply = Answer | Code
 
@@ -44,7 +47,8 @@ class Master:
     ) -> "Master":
         """A new store, empty or in recovery."""
         change = administration.found(instance, 1, recovery=recovery, settings=settings, pbxs=pbxs)
-        return cls(change.state, list(change.events))
+        learned = assigning.learn(change.state, CATALOGUE)
+        return cls(learned.state, [*change.events, *learned.events])
 
     def copy(self) -> "Master":
         """A backup of the store; what agents need is not in it."""
@@ -210,7 +214,9 @@ class Peer:
 
     def _hello(self, request: Sync) -> Hello:
         proofs = () if self.applied is None else (_proof(self.applied),)
-        return Hello(**msgspec.structs.asdict(request), proofs=proofs)
+        shares = self.applied.shares if self.applied else {}
+        held = {name: min(grant.granted, self.cap.get(name, 0)) for name, grant in shares.items()}
+        return Hello(**msgspec.structs.asdict(request), proofs=proofs, held=held)
 
     def restart(self) -> None:
         """A new process: it says hello first."""
@@ -222,6 +228,8 @@ class Peer:
         if seq != self.seq:
             return
         if isinstance(reply, Code):
+            if reply is Code.SEQ_OLD:  # who is refused goes on with a sync
+                self.must_hello = False
             self.must_hello = self.must_hello or reply in (Code.HELLO_NEEDED, Code.EPOCH_OLD)
             if reply is Code.EPOCH_OLD:
                 self.applied, self.cap = None, {}

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from licensing.codes import Code
-from licensing.decision import ADMITTED, RESERVED, WAITING, Decision, refused
-from licensing.occupancy import State
-from licensing.want import nominal_spare
+from licensing.site.decision import ADMITTED, RESERVED, WAITING, Decision, refused
+from licensing.site.occupancy import State
+from licensing.site.want import nominal_spare
 
 LINGER_MS = {"user": 5_000, "trunk": 0}
 KINDS = ("user", "trunk")
@@ -169,10 +169,12 @@ class SeatModel:
                 self.put(thing, State.FREE, now)
         self.balance(now)
         blocked = self.turn()[: self.room]
-        for thing in self.those(State.WAITING):
+        for thing in sorted(self.those(State.WAITING), key=lambda thing: thing.until):
             if thing.until > now:
                 continue
-            if thing in blocked:
+            if thing in blocked and now - thing.since < 10_000:
+                thing.until = now + 2_000
+            elif thing in blocked:
                 self.settled[thing.name] = self.refuse(thing, Code.RATE_LIMITED, 503, now)
             elif thing.turn < self.covered:
                 self.settled[thing.name] = self.refuse(thing, self.reason, 403, now)

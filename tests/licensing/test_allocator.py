@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from licensing import administration, allocator, inventory
-from licensing.allocator import Outcome
+from licensing import administration
+from licensing.files import inventory
+from licensing.files.inventory import Item
 from licensing.installation import Pbx, Settings
-from licensing.inventory import Item
 from licensing.ledger import CloneSuspected, ShareChanged, evolve
+from licensing.lender import allocator
+from licensing.lender.allocator import Outcome
 from licensing.wire import ClassDemand
 from tests.licensing.house import CATALOGUE, request
 from tests.licensing.peers import Master
@@ -92,6 +94,22 @@ def test_what_a_silent_site_holds_idle_is_stranded_and_nobody_waits_for_it() -> 
     change = administration.release_site(master.state, "hq", demands=master.demands)
     assert isinstance(change, administration.Change)
     assert change.wake == {"bob"}
+
+
+def test_after_a_start_a_site_that_was_not_heard_yet_may_have_idle_units() -> None:
+    """Who asks meanwhile waits, as for a recall; a site that stays away ends that."""
+    master = house((3, "PBX-Port13"))
+    say(master, "hq", used=3, want=3)
+    master.demands.clear()  # what each uses is not in the ledger
+    asked = say(master, "bob", used=0, want=1).denials["seat"]
+    assert (asked.code, asked.recalling) == ("no_free_licence", 1)
+    master.silent = frozenset({"hq"})
+    assert say(master, "bob", used=0, want=1).denials["seat"].recalling == 0
+    master.silent = frozenset()
+    outcome = say(master, "hq", used=2, want=2)
+    assert "bob" in outcome.wake
+    say(master, "hq", used=2, want=2)
+    assert say(master, "bob", used=0, want=1).denials == {}
 
 
 def test_a_revoked_agents_units_are_stranded_until_its_site_is_released() -> None:

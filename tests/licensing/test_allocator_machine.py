@@ -7,19 +7,22 @@ revoked sites, a store that is lost or restored; after each step everything is c
 from collections import Counter
 
 import hypothesis.strategies as st
-from hypothesis import settings
+import msgspec
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from licensing import administration, inventory, ledger
+from licensing import administration, ledger, snapshot
 from licensing.codes import Code
-from licensing.demand import CLASSES, PoolKey
+from licensing.demand import PoolKey
+from licensing.files import inventory, transfer
+from licensing.files.inventory import Item
 from licensing.installation import Pbx, Settings
-from licensing.inventory import Item
 from licensing.ledger import replay
+from licensing.lender import takeover
 from licensing.state import State
 from licensing.wire import Answer, Hello, Sync
 from tests.licensing.house import CATALOGUE
 from tests.licensing.peers import Master, Peer, Reply, decoded
+from tests.machine import MACHINE
 
 PBXS = (
     Pbx("hq", role="master"),
@@ -27,9 +30,10 @@ PBXS = (
     Pbx("bob", standby_for=("hq",)),
     Pbx("cid", platform="ipva", standby_for=("hq",)),
 )
+
 NAMES = [pbx.name for pbx in PBXS]
 CLASSES_OF = {
-    "hq": ["seat", "conference_leg"],
+    "hq": ["seat", "relay_channel"],
     "ann": ["virtual_seat", "conference_leg"],
     "bob": ["seat", "standby_seat"],
     "cid": ["virtual_seat", "virtual_standby_seat"],
@@ -79,9 +83,36 @@ def excess_at(state: State, key: PoolKey, software: int) -> int:
     return sum(held >= software for held in lent) - sum(release >= software for release in installed)
 
 
-def excess(state: State, key: PoolKey, software: int) -> int:
-    """The worst excess for any release up to this software."""
-    return max(excess_at(state, key, s) for s in range(software + 1))
+def excess(state: State, key: PoolKey, software: int, but: str | None = None) -> int:
+    """The worst excess for any release up to this software; with `but` what others reserved counts too."""
+    return max(
+        excess_at(state, key, s) + (sum(kept(state, key, s, but)) if but is not None else 0)
+        for s in range(software + 1)
+    )
+
+
+def reserved(state: State, key: PoolKey) -> dict[str, int]:
+    """L.r35 in its own words: unit for unit, first come in the configuration, while there are some."""
+    found: dict[str, int] = {}
+    for name, pbx in state.pbxs.items():
+        local = any(row.place == name and not row.hardware for row in state.entitlements.values())
+        for pool, count in pbx.reserve if not local and not key.place else ():
+            for _ in range(count if pool == key.pool else 0):
+                usable = -excess_at(state, key, state.software_of(name)) + sum(
+                    held >= state.software_of(name) for held in holders(state, key)
+                )
+                if sum(found.values()) < usable:
+                    found[name] = found.get(name, 0) + 1
+    return found
+
+
+def kept(state: State, key: PoolKey, software: int, but: str) -> list[int]:
+    """What is reserved for each other PBX with this software or newer, and not lent to it."""
+    return [
+        max(0, units - sum(share.drawn.get(key, 0) for share in state.shares.get(name, {}).values()))
+        for name, units in reserved(state, key).items()
+        if name != but and state.software_of(name) >= software
+    ]
 
 
 def standby_on(state: State) -> bool:
@@ -176,6 +207,18 @@ class AllocatorMachine(RuleBasedStateMachine):
     def remove(self, type_: str, release: int, count: int) -> None:
         self.change("remove", type_.format(release), count, None)
 
+    @rule(name=names, pool=st.sampled_from(["port", "ipva"]), count=st.integers(0, 4))
+    def reserve(self, name: str, pool: str, count: int) -> None:
+        """Keep so many units of a pool for a PBX, instead of those kept before."""
+        state = self.master.state
+        pbxs = [
+            msgspec.structs.replace(pbx, reserve=((pool, count),) if count else ())
+            if pbx.name == name
+            else pbx
+            for pbx in state.pbxs.values()
+        ]
+        self.master.commit(administration.configure(state, state.settings, pbxs, {}))
+
     @rule(
         name=st.sampled_from(["ann", "bob"]),
         count=st.integers(1, 3),
@@ -183,6 +226,18 @@ class AllocatorMachine(RuleBasedStateMachine):
     )
     def make_local(self, name: str, count: int, verb: str) -> None:
         self.change(verb, "PBX-Port13", count, name)
+
+    @rule(name=st.sampled_from(["ann", "bob"]), count=st.integers(1, 3), back=st.booleans())
+    def transfer(self, name: str, count: int, back: bool) -> None:
+        place, to = (name, None) if back else (None, name)
+        item, state = Item("PBX-Port13", count, place), self.master.state
+        self.master.commit(transfer.transfer(state, CATALOGUE, item, to, demands=self.master.demands))
+
+    @rule(fails=st.booleans())
+    def fail_or_recover(self, fails: bool) -> None:
+        """hq, which two stand by for."""
+        order = takeover.fail if fails else takeover.recover
+        self.master.commit(order(self.master.state, "hq", demands=self.master.demands))
 
     @rule(name=names)
     @precondition(lambda self: self.calm > 6)
@@ -236,6 +291,9 @@ class AllocatorMachine(RuleBasedStateMachine):
         self.check_sums(before, after)
         if before.recovering and after.recovering:
             self.check_nothing_new(before, after, request)
+        self.check_reserved(before, after, request.agent)
+        if not before.recovering:  # else the record becomes what the agent shows
+            self.check_reserve(before, after, request.agent)
         self.check_needs(request, reply, after)
         return reply
 
@@ -247,6 +305,22 @@ class AllocatorMachine(RuleBasedStateMachine):
                     after.software_of(agent) >= software for agent in agents_of(before, key)
                 )
                 assert before.recovering or grown <= 0 or excess_at(after, key, software) <= 0, key
+
+    def check_reserved(self, before: State, after: State, name: str) -> None:
+        """No share grows into what is kept for others (L.r35), whatever else it may have had."""
+        if before.recovering or after.recovering:
+            return
+        software = after.software_of(name)
+        for class_, share in after.shares.get(name, {}).items():
+            for key, units in share.drawn.items():
+                if units > before.share(name, class_).drawn.get(key, 0):
+                    assert excess(after, key, software, but=name) <= 0, (name, key)
+
+    def check_reserve(self, before: State, after: State, name: str) -> None:
+        """What a failed PBX had when it failed waits for its objects, whatever its agent says (L.r16)."""
+        for class_, reserved in after.failed.get(name, {}).items():
+            had = before.share(name, class_).granted
+            assert after.share(name, class_).granted >= min(reserved, had)
 
     def check_nothing_new(self, before: State, after: State, request: Sync) -> None:
         """In a recovery an agent only gets on record what it proves to have had."""
@@ -262,8 +336,9 @@ class AllocatorMachine(RuleBasedStateMachine):
             share = after.share(name, class_)
             grant = answer.shares.get(class_)
             need = demand.want - demand.idle
-            assert share.granted <= demand.want
-            assert grant is None or grant.granted == share.granted
+            reserved = after.failed.get(name, {}).get(class_, 0)
+            assert share.granted <= max(demand.want, reserved)
+            assert grant is None or grant.granted == min(share.granted, demand.want)
             if (
                 after.recovering
                 or need <= share.granted
@@ -284,7 +359,7 @@ class AllocatorMachine(RuleBasedStateMachine):
         held = state.share(name, class_).drawn
         if any(key not in own or excess(state, key, software) > 0 for key in held):
             return False
-        return all(any(excess(state, key, software) < 0 for key in slot) for slot in bundle)
+        return all(any(excess(state, key, software, but=name) < 0 for key in slot) for slot in bundle)
 
     @invariant()
     def nothing_is_used_that_is_not_on_record(self) -> None:
@@ -300,7 +375,7 @@ class AllocatorMachine(RuleBasedStateMachine):
     def bundles_are_whole(self) -> None:
         for shares in self.master.state.shares.values():
             for class_, share in shares.items():
-                for slot in CLASSES[class_].slots:
+                for slot in self.master.state.classes[class_].slots:
                     pools = {source.pool for source in slot}
                     assert sum(n for key, n in share.drawn.items() if key.pool in pools) == share.granted
                 assert sum(count for _, count in share.layers) == share.granted
@@ -311,10 +386,14 @@ class AllocatorMachine(RuleBasedStateMachine):
         assert {key: state.lent_from(key) for key in state.lent if state.lent[key]} == drawn(state)
 
     def teardown(self) -> None:
-        """The events, written and read again, make the same state."""
+        """The events, written and read again, make the same state, also from a snapshot in between on."""
         if hasattr(self, "master"):
             events = [ledger.decode(ledger.encode(event)) for event in self.master.events]
-            assert replay(events) == self.master.state
+            middle = len(events) // 2
+            begin = snapshot.decode(snapshot.encode(replay(events[:middle])))
+            again = replay(events[middle:], begin)
+            assert again == self.master.state
+            assert snapshot.digest(again, b"") == snapshot.digest(self.master.state, b"")
 
 
 def agents_of(state: State, key: PoolKey) -> list[str]:
@@ -328,4 +407,4 @@ def agents_of(state: State, key: PoolKey) -> list[str]:
 
 
 TestAllocator = AllocatorMachine.TestCase
-TestAllocator.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+TestAllocator.settings = MACHINE

@@ -2,8 +2,10 @@
 
 import pytest
 
-from licensing import administration, inventory
+from licensing import administration
+from licensing.catalogue import Row
 from licensing.codes import Code, Refusal
+from licensing.files import inventory
 from licensing.installation import Pbx, Settings
 from licensing.rules import LicenceWarning
 from tests.licensing.house import CATALOGUE, House
@@ -72,7 +74,7 @@ def test_l_v15_strict_decides_for_each_pbx_by_its_own_software() -> None:
 
 
 # ---- Port
-def test_l_p1_to_p4_one_unit_from_the_first_device_to_the_last() -> None:
+def test_l_p1_to_p4_p13_one_unit_from_the_first_device_to_the_last() -> None:
     house = at(13, "1 PBX-Port13")
     assert house.used("port") == 0
     assert house.register("u1", "hq") is None  # the DECT handset
@@ -130,6 +132,24 @@ def test_tiers(rows: tuple[str, ...], capacity: int, warnings: list[tuple[int, i
         LicenceWarning(Code.TIER_BASE_MISSING, pool="port", tier=tier, have=have, need=need)
         for tier, have, need in warnings
     )
+
+
+TIERS = [row for row in CATALOGUE.rows.values() if row.tier]
+
+
+@pytest.mark.parametrize("row", TIERS, ids=lambda row: row.id)
+def test_l_r19_each_tier_of_the_catalogue_builds_on_as_many_units_below_it(row: Row) -> None:
+    assert row.pool is not None
+    name = "Port" if row.pool == "port" else "Standby"
+    house = at(13, f"1 {row.type_for(13)}", f"{row.tier - 1} PBX-{name}11")
+    short = LicenceWarning(
+        Code.TIER_BASE_MISSING, pool=row.pool, tier=row.tier, have=row.tier - 1, need=row.tier
+    )
+    assert inventory.warnings(house.state) == (short,)
+    house.install(f"1 PBX-{name}13")
+    assert inventory.warnings(house.state) == ()
+    house.remove(f"{row.tier - 1} PBX-{name}11")
+    assert house.usable("port" if name == "Port" else "standby") == (2 if name == "Port" else 0)
 
 
 # ---- Standby
@@ -234,6 +254,17 @@ def test_l_b1_to_b3_smb_grows_inside_its_size_only() -> None:
     assert "PBX-Port13$$" in refused[0].hint
 
 
+SIZES = [row for row in CATALOGUE.rows.values() if row.cap]
+
+
+@pytest.mark.parametrize("row", SIZES, ids=lambda row: row.id)
+def test_l_r17_each_size_of_the_catalogue_is_full_at_its_cap(row: Row) -> None:
+    house = at(13, f"{row.cap - 1} {row.type_for(12)}", f"1 {row.type_for(13)}")
+    assert house.install(f"1 {row.type_for(13)}") == "smb_cap"
+    assert house.remove(f"1 {row.type_for(12)}") is None
+    assert house.install(f"1 {row.type_for(13)}") is None
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -275,45 +306,6 @@ def test_hardware_stays_with_its_box(row: str, place: str | None, mac: str | Non
 def test_l_h5_hardware_is_not_deleted() -> None:
     house = at(13, "1 Relay-PRIs")
     assert house.remove("1 Relay-PRIs") == "hardware_bound"
-
-
-# ---- Conference channels
-def test_l_c1_c2_a_leg_takes_a_channel_until_it_leaves() -> None:
-    house = at(13, "8 PBX-Channels13")
-    assert house.used("pbx-channels") == 0
-    assert [house.draw(f"c{n}", "hq", "conference_leg") for n in range(5)] == [None] * 5
-    assert house.used("pbx-channels") == 5
-    for n in range(3):
-        house.release(f"c{n}", "hq")
-    assert house.used("pbx-channels") == 2
-
-
-def test_l_c3_the_ninth_caller_is_refused_and_the_others_stay() -> None:
-    house = at(13, "8 PBX-Channels13")
-    assert [house.draw(f"c{n}", "hq", "conference_leg") for n in range(8)] == [None] * 8
-    assert house.draw("c8", "hq", "conference_leg") == "no_free_licence"
-    assert house.used("pbx-channels") == 8
-
-
-def test_l_c4_relay_channels_of_the_hosting_box_come_second() -> None:
-    house = at(13, "4 PBX-Channels13", "4 Relay-Channels")
-    codes = [house.draw(f"c{n}", "hq", "conference_leg") for n in range(9)]
-    assert codes == [None] * 8 + ["no_free_licence"]
-    assert (house.used("pbx-channels"), house.used("relay-channel@hq")) == (4, 4)
-
-
-def test_l_c10_channels_serve_a_cloud_site() -> None:
-    house = House((HQ, Pbx("cloud", platform="ipva", cloud=True)))
-    house.install("2 PBX-Channels13")
-    assert house.draw("c1", "cloud", "conference_leg") is None
-
-
-def test_l_h8_relay_channels_of_an_ipva_open_seats_there() -> None:
-    house = House((HQ, Pbx("lyon", platform="ipva", mac="0090330a0b0c")))
-    assert house.install("1 Relay-Channels", place="lyon", mac="00-90-33-0A-0B-0C") is None
-    assert house.draw("c1", "lyon", "conference_leg") is None
-    assert house.used("relay-channel@lyon") == 1
-    assert house.state.local == frozenset()  # Relay units never cause local mode (L.r23)
 
 
 # ---- Central and local

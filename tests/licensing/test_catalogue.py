@@ -3,15 +3,13 @@
 import copy
 
 import pytest
-import yaml
 
 from licensing.catalogue import Catalogue, CatalogueError, Row
 from licensing.codes import Code, Refusal
-from licensing.demand import CLASSES, Where
+from licensing.demand import Where
 from licensing.licence_type import LicenceType
-from tests.licensing.house import CATALOGUE, CATALOGUE_FILE
+from tests.licensing.house import CATALOGUE, DOCUMENT
 
-DOCUMENT = yaml.safe_load(CATALOGUE_FILE.read_text(encoding="utf-8"))
 TYPED = [row for row in CATALOGUE.rows.values() if row.type is not None]
 
 
@@ -55,11 +53,11 @@ def test_an_unknown_name_is_refused_with_the_nearest(text: str, advice: str) -> 
 
 
 def test_every_pool_that_a_class_draws_from_is_in_the_catalogue() -> None:
-    drawn = {source.pool for demand in CLASSES.values() for slot in demand.slots for source in slot}
+    drawn = {source.pool for demand in CATALOGUE.lent for slot in demand.slots for source in slot}
     assert drawn <= set(CATALOGUE.pools)
     boxed = {
         source.pool
-        for demand in CLASSES.values()
+        for demand in CATALOGUE.lent
         for slot in demand.slots
         for source in slot
         if source.where is Where.BOX

@@ -4,9 +4,9 @@ import pytest
 
 from licensing import administration
 from licensing.codes import Code
-from licensing.contact import ClonePolicy, Contact, Fresh, Rejected, Repeat, confirmed_contact, examine
 from licensing.installation import Pbx, Settings
-from licensing.ledger import HelloSaid, RecoveryStarted, replay
+from licensing.ledger import CloneSuspected, HelloSaid, RecoveryStarted, replay
+from licensing.lender.contact import ClonePolicy, Contact, Fresh, Rejected, Repeat, confirmed_contact, examine
 from licensing.state import State
 from licensing.wire import Sync
 from tests.licensing.house import request
@@ -146,12 +146,23 @@ def test_a_restored_snapshot_is_frozen_until_an_operator_confirms_it() -> None:
     assert isinstance(first, Rejected)
     assert (first.refusal.code, first.events) == (Code.SEQ_OLD, ())
     assert first.contact is not None
-    second = examine(STATE, first.contact, message(seq=4, prev="n2", boot="b9"), "y", hello=True)
+    second = examine(STATE, first.contact, message(seq=4, prev="n2", boot="b9"), "y", hello=False)
     assert isinstance(second, Rejected)
     state = replay(second.events, STATE)
     assert state.agents["hq"].standing == "frozen"
     contact = confirmed_contact(2)
     assert examine(state, contact, message(seq=5, prev="n2", boot="b9"), "z", hello=True) == Fresh()
+
+
+@pytest.mark.parametrize("hellos", [(False, True), (True, True), (False, False)])
+def test_late_messages_of_a_process_that_died_unheard_are_no_copy(hellos: tuple[bool, bool]) -> None:
+    """A sync and then a hello, two hellos, two syncs: what an agent sends that gets no answer from us."""
+    contact = CONTACT
+    for seq, hello in zip((3, 4), hellos, strict=True):
+        found = examine(STATE, contact, message(seq=seq, prev="n2", boot="b9"), f"x{seq}", hello=hello)
+        assert isinstance(found, Rejected)
+        assert (found.refusal.code, found.events) == (Code.SEQ_OLD, ())
+        contact = found.contact or contact
 
 
 def test_two_copies_of_one_agent_are_found_at_the_second_message() -> None:
@@ -188,3 +199,25 @@ def test_after_the_store_was_answered_a_released_site_comes_back_with_nothing() 
     assert master.receive(late) is Code.EPOCH_OLD
     assert peer.exchange(master, {"seat": (1, 0)}) is not Code.EPOCH_OLD
     assert peer.epoch == master.state.agents["hq"].epoch
+
+
+def examined(contact: Contact, hello: bool, /, **changes: object) -> object:
+    """What this message of a process that was never answered is."""
+    return examine(STATE, contact, message(boot="old", **changes), "other", hello=hello)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seq": 6}, {"seq": 7}, {"seq": 8, "prev": "n4"}, {"seq": 9, "prev": "gone"}]
+)
+def test_an_older_store_is_known_by_its_process_wherever_its_seq_is_by_now(
+    changes: dict[str, object],
+) -> None:
+    """Also while the other copy is answered in between; else its seq would have to catch up first."""
+    first = examined(CONTACT, True, seq=5)
+    assert isinstance(first, Rejected)
+    assert first.contact is not None
+    between = first.contact.answered(message(seq=7, boot="b1", prev="n6"), "h7", "n7", 2)
+    found = examined(between, False, **changes)
+    assert isinstance(found, Rejected)
+    assert [event.standing for event in found.events if isinstance(event, CloneSuspected)] == ["frozen"]
+    assert found.refusal.code is Code.SEQ_OLD

@@ -2,11 +2,16 @@
 
 import pytest
 
-from licensing import administration, inventory, ledger
+from licensing import administration, ledger
 from licensing.codes import Code
+from licensing.entitlement import Entitlement
+from licensing.files import inventory
+from licensing.files.document import Document
+from licensing.files.inventory import Item
+from licensing.files.stock_events import Converted, Transferred
 from licensing.installation import Pbx, Settings, normal_mac, printed_mac
-from licensing.inventory import Item
 from licensing.ledger import AnyEvent
+from licensing.lender.takeover_events import PbxFailed, PbxRecovered
 from licensing.state import State
 from tests.licensing.house import CATALOGUE, House
 
@@ -17,8 +22,13 @@ EVENTS: list[AnyEvent] = [
     ledger.PolicyChanged("hq", "{}"),
     ledger.Enrolled("hq", "key", 1),
     ledger.ShareChanged("hq", "seat", 2, 13, {"port": 2}),
+    ledger.Restored("two", 7),
     ledger.RecoveryStarted(("hq",)),
     ledger.CloneSuspected("hq", "same_seq", "alert"),
+    Converted((Entitlement(3, "PBX-Port13", 2, pool="port"),), {4: 2}, "smb-port", "port"),
+    Transferred(3, Entitlement(9, "PBX-Port13", 1, place="lyon", pool="port")),
+    PbxFailed("lyon", {"seat": 2}),
+    PbxRecovered("lyon"),
 ]
 
 
@@ -44,11 +54,11 @@ def test_the_chain_depends_on_every_part_of_a_row() -> None:
 def test_the_same_file_twice_changes_nothing_unless_it_is_meant() -> None:
     house = House()
     items = [Item("PBX-Port13", 5)]
-    house.apply(inventory.install(house.state, CATALOGUE, items, document="digest"))
-    refused = inventory.install(house.state, CATALOGUE, items, document="digest")
+    house.apply(inventory.install(house.state, CATALOGUE, items, document=Document("digest")))
+    refused = inventory.install(house.state, CATALOGUE, items, document=Document("digest"))
     assert isinstance(refused, tuple)
     assert [refusal.code for refusal in refused] == [Code.ALREADY_INSTALLED]
-    house.apply(inventory.install(house.state, CATALOGUE, items, document="digest", again=True))
+    house.apply(inventory.install(house.state, CATALOGUE, items, document=Document("digest"), again=True))
     assert house.usable("port") == 10
 
 

@@ -1,12 +1,14 @@
 """A store that lost history lends nothing new until it knows what everyone holds (protocol rule 3)."""
 
+import msgspec
 import pytest
 
-from licensing import administration, inventory
+from licensing import administration
 from licensing.codes import Code
+from licensing.files import inventory
+from licensing.files.inventory import Item
 from licensing.installation import Pbx, Settings
-from licensing.inventory import Item
-from licensing.wire import Answer
+from licensing.wire import Answer, Hello
 from tests.licensing.house import CATALOGUE
 from tests.licensing.peers import Master, Peer
 
@@ -144,6 +146,22 @@ def test_a_store_put_back_by_hand_is_found_out_by_the_first_message() -> None:
     assert backup.state.share("lyon", "seat").granted == 2
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_store_set_back_lends_nobody_more_than_he_holds(answered: bool) -> None:
+    """What hq gave back after the backup is lyon's now, although the backup says that it is hq's."""
+    master, peers = running()
+    backup = master.copy()
+    if answered:
+        asked(peers["hq"], master, "seat", 1)
+    else:
+        master.receive(peers["hq"].write({"seat": (1, 0)}))  # its answer is lost
+    assert asked(peers["lyon"], master, "seat", 8).shares["seat"].granted == 8
+    backup.commit(administration.start_recovery(backup.state))
+    assert asked(peers["hq"], backup, "seat", 3).shares["seat"].granted == 1
+    assert asked(peers["lyon"], backup, "seat", 8).shares["seat"].granted == 8
+    assert backup.state.share("hq", "seat").granted == 1
+
+
 def test_a_recovery_waits_again_for_nobody_who_has_been_heard() -> None:
     _, peers = running()
     master = made_anew()
@@ -189,3 +207,53 @@ def test_a_hello_that_was_late_on_the_wire_accounts_for_nobody() -> None:
     assert master.receive(late) is Code.SEQ_OLD
     asked(peers["hq"], master, "seat", 6)
     assert asked(peers["lyon"], master, "seat", 9).shares["seat"].granted == 3
+
+
+def lost_after_a_return() -> tuple[Master, dict[str, Peer]]:
+    """hq gave its 3 units back in a sync whose answer never came; lyon got them; then the store was lost."""
+    old, peers = running()
+    old.receive(peers["hq"].write({"seat": (0, 0)}))
+    assert asked(peers["lyon"], old, "seat", 9).shares["seat"].granted == 9
+    master = made_anew()
+    install(master, (10, "PBX-Port13"), (5, "PBX-IPVA13"))
+    return master, peers
+
+
+def test_units_given_back_before_the_store_was_lost_are_not_believed_a_second_time() -> None:
+    master, peers = lost_after_a_return()
+    assert asked(peers["hq"], master, "seat", 3).shares["seat"].granted == 0
+    accounted(peers["lyon"], master, "seat", 9)
+    accounted(peers["nancy"], master, "virtual_seat", 1)
+    assert asked(peers["hq"], master, "seat", 3).shares["seat"].granted == 0
+    assert master.state.lent_from(next(key for key in master.state.lent if key.pool == "port")) == 10
+
+
+def test_an_agent_that_does_not_say_what_it_holds_is_believed_by_its_proof() -> None:
+    _, peers = running()
+    master = made_anew()
+    peers["hq"].must_hello = True
+    hello = peers["hq"].write({"seat": (3, 0)})
+    assert isinstance(hello, Hello)
+    reply = master.receive(msgspec.structs.replace(hello, held=None))
+    assert isinstance(reply, Answer)
+    assert reply.shares["seat"].granted == 3
+
+
+def test_a_restored_store_lends_nobody_what_it_gave_back_since() -> None:
+    """The record of the backup is old: units that moved since are in use elsewhere."""
+    master, peers = running()
+    backup = master.copy()
+    for need in (0, 2):
+        asked(peers["lyon"], master, "seat", 0)
+        asked(peers["hq"], master, "seat", 9 - need)
+    assert (peers["hq"].usable("seat"), peers["lyon"].usable("seat")) == (7, 0)
+    peers["hq"].used["seat"] = 7
+    backup.commit(administration.start_recovery(backup.state, instance="two", term=master.state.term))
+    assert (backup.state.instance, backup.state.term) == ("two", master.state.term + 1)
+    assert asked(peers["lyon"], backup, "seat", 2).shares["seat"].granted == 0
+    assert backup.state.share("lyon", "seat").granted == 0
+    accounted(peers["hq"], backup, "seat", 7)
+    assert backup.state.share("hq", "seat").granted == 7
+    accounted(peers["nancy"], backup, "virtual_seat", 1)
+    assert asked(peers["lyon"], backup, "seat", 2).shares["seat"].granted == 2
+    assert not backup.state.recovering

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from licensing.codes import Code
-from licensing.record import Limit
-from licensing.seat import Admitted, Refused, Seats, State, Waiting
+from licensing.site.record import Limit
+from licensing.site.seat import Admitted, Refused, Seats, State, Waiting
 from licensing.wire import Denial, Policy
 
 POLICY = Policy(
@@ -298,11 +298,27 @@ def test_unproven_ones_whose_turn_does_not_come_are_asked_to_try_later() -> None
     seats.ask()
     assert not seats.urgent
     synced(seats, 5, 100, SHORT)
-    assert seats.settle(100) == []
-    ((name, refusal),) = seats.settle(2_000)
+    for now in (100, 2_000, 4_000, 6_000, 8_000):
+        assert seats.settle(now) == []  # units are there: it only waits for its turn
+    ((name, refusal),) = seats.settle(10_000)
     assert name == "x2"
     assert isinstance(refusal, Refused)
     assert (refusal.status, refusal.code) == (503, Code.RATE_LIMITED)
+
+
+def test_who_waits_for_its_turn_does_not_delay_the_end_of_others() -> None:
+    seats = lending(5)
+    seats.decide("x1", "user", 0)
+    seats.decide("x2", "user", 0)
+    seats.ask()
+    synced(seats, 5, 0, SHORT)
+    assert seats.settle(2_000) == []
+    assert seats.next_expiry() == 4_000
+    assert seats.decide("x3", "user", 2_500) == Waiting()
+    seats.answer({"seat": Limit(2, 2)}, {}, 3_000)
+    assert [name for name, _ in seats.settle(4_500)] == ["x3"]
+    seats.release("x1", 5_000)
+    assert seats.settle(5_000) == [("x2", RESERVED)]
 
 
 def test_want_is_steady_while_phones_come_and_go() -> None:
@@ -394,6 +410,13 @@ def test_after_an_unclean_stop_no_want_falls() -> None:
     assert seats.ask()["seat"].want == 2
 
 
+def test_a_start_tells_who_is_registered_without_a_unit() -> None:
+    """Digests cover those that hold one, and a crash may have lost what was told before."""
+    seats = lending(1)
+    seats.restore([("u1", "user"), ("u2", "user")], 0)
+    assert [(event.object, event.event) for event in seats.drain_events()] == [("u2", "surplus")]
+
+
 def test_a_snapshot_ends_the_doubt_and_tells_who_is_there() -> None:
     seats = Seats(POLICY)
     seats.lend({"seat": Limit(20, 20)}, 0)
@@ -409,7 +432,7 @@ def test_after_the_grace_period_only_seat_holders_are_served() -> None:
     seats = lending(5)
     held(seats, "u1", "u2")
     seats.release("u2", 0)
-    seats.lend({"seat": Limit(5, 5)}, 0, grace_over=True)
+    seats.lend({"seat": Limit(5, 5)}, 0, closed=True)
     assert seats.decide("u1", "user", 0) == PASSED
     assert seats.decide("u2", "user", 0) == RESERVED
     assert seats.decide("u3", "user", 0) == Waiting()

@@ -4,15 +4,15 @@ import hashlib
 from functools import reduce
 from operator import xor
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from licensing.codes import Code
-from licensing.record import Limit
-from licensing.seat import Seats, State
+from licensing.site.record import Limit
+from licensing.site.seat import Seats, State
 from licensing.wire import Denial, Policy
 from tests.licensing.seat_model import SeatModel
+from tests.machine import MACHINE
 
 KIND = {
     **{f"u{n}": "user" for n in range(8)},
@@ -182,7 +182,7 @@ class UpheavalMachine(SeatMachine):
     def lend(self, lent: int, newer: bool, recall: int | None, short: bool, over: bool) -> None:
         usable = 0 if newer else lent
         limit = Limit(lent, usable, "short" if short else "open", recall)
-        self.seats.lend({"seat": limit}, self.now, synced=not over, grace_over=over)
+        self.seats.lend({"seat": limit}, self.now, synced=not over, closed=over)
         self.model.lend(lent, usable, recall, short, over, not over, self.now)
 
     @rule(ms=st.none() | st.sampled_from([0, 1_000, 5_000]))
@@ -227,11 +227,6 @@ class UpheavalMachine(SeatMachine):
 
 
 for machine in (SeatMachine, UpheavalMachine):
-    machine.TestCase.settings = settings(
-        max_examples=300,
-        stateful_step_count=50,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    )
+    machine.TestCase.settings = MACHINE
 TestSeats = SeatMachine.TestCase
 TestUpheaval = UpheavalMachine.TestCase

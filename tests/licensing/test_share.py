@@ -1,13 +1,15 @@
 """The agent's side of the protocol: what each message may change, by example."""
 
 import base64
+from typing import Literal
 
 import msgspec
 import pytest
 
-from licensing import share
 from licensing.codes import TABLE, Code, Entry
-from licensing.share import Applied, HelloNeeded, Ignored, Rejected, Retry, Revoked, ShareRecord
+from licensing.site import record as records
+from licensing.site import share
+from licensing.site.share import Applied, HelloNeeded, Ignored, Rejected, Retry, Revoked, ShareRecord
 from licensing.wire import (
     MAX_BODY,
     VERSION,
@@ -224,13 +226,42 @@ def test_a_store_that_does_not_know_us_gets_a_hello_with_the_stored_answers() ->
         (Code.CLONE_SUSPECTED, Revoked(Code.CLONE_SUSPECTED)),
         (Code.RATE_LIMITED, Retry(Code.RATE_LIMITED)),
         (Code.STORE_FAILED, Retry(Code.STORE_FAILED)),
-        (Code.SEQ_OLD, Rejected(Code.SEQ_OLD)),
         (Code.TOO_LARGE, Rejected(Code.TOO_LARGE)),
     ],
 )
 def test_an_error_changes_no_share(code: Code, outcome: share.Outcome) -> None:
     sent = prepared(synced(), 10)
     assert share.answered(sent.record, sent.request, problem(code), 0, 0) == outcome
+
+
+@pytest.mark.parametrize(
+    ("code", "clone", "doubted"),
+    [
+        (Code.SEQ_OLD, "alert", True),
+        (Code.CLONE_SUSPECTED, "alert", False),
+        (Code.CLONE_SUSPECTED, "freeze", True),
+        (Code.CLONE_SUSPECTED, "quarantine", True),
+        (Code.AGENT_REVOKED, "quarantine", False),
+    ],
+)
+def test_who_may_be_a_copy_serves_nobody_new_until_an_answer_comes(
+    code: Code, clone: Literal["alert", "freeze", "quarantine"], doubted: bool
+) -> None:
+    """A store put back may hold a share that others have by now (protocol "Clones …")."""
+    before = synced()
+    policy = msgspec.structs.replace(before.policy, clone=clone)
+    sent = prepared(msgspec.structs.replace(before, policy=policy), 10)
+    outcome = share.answered(sent.record, sent.request, problem(code), 0, 0)
+    assert isinstance(outcome, Revoked | Rejected)
+    assert (outcome.record is not None) is doubted
+    record = outcome.record or sent.record
+    assert records.closed(record, 0, 0) is doubted
+    assert usable(record) == usable(sent.record), "who holds a seat keeps it"
+    assert {limit.blocked for limit in share.limits(record, 13).values()} == {code if doubted else None}
+    assert records.decode(share.encode(record), 0).doubted == record.doubted
+    late = share.answered(record, sent.request, reply(answer(record, 6)), 0, 0)
+    assert isinstance(late, Applied)
+    assert not records.closed(late.record, 0, 0)
 
 
 def test_an_unknown_agent_says_hello_once() -> None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 import msgspec
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -16,8 +15,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from licensing import share
 from licensing.codes import TABLE, Code
+from licensing.site import share
 from licensing.wire import (
     VERSION,
     Answer,
@@ -31,6 +30,7 @@ from licensing.wire import (
     Software,
     Sync,
 )
+from tests.machine import MACHINE
 
 CLASSES = ("seat", "conference_leg")
 CAPACITY = 6
@@ -252,5 +252,5 @@ def problem(code: Code) -> share.Reply:
     return share.Reply(entry.status, body, "request", "signature")
 
 
-ShareMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
+ShareMachine.TestCase.settings = MACHINE
 TestShare = ShareMachine.TestCase

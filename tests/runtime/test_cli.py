@@ -1,5 +1,6 @@
 """What commands share: exit codes, tables that align, JSON, errors on stderr."""
 
+import gc
 import json
 from pathlib import Path
 from typing import Annotated
@@ -106,3 +107,21 @@ def test_help_and_completion_are_there() -> None:
     assert done.exit_code == 0
     assert "--install-completion" in done.stdout
     assert run.invoke(app, ["pools", "-h"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--help"], 0, "pools List pools."),
+        (["pools", "--json"], 0, "Zoë"),
+        (["refuse"], 1, "no_free_licence"),
+        (["pols"], 2, "Did you mean 'pools'?"),
+    ],
+)
+def test_a_command_may_be_named_before_it_is_imported(words: list[str], code: int, said: str) -> None:
+    here = __name__
+    late = application("Late.", {"pools": f"{here}:pools", "refuse": f"{here}:refuse"})
+    late.add_typer(app, name="own")
+    done = run.invoke(late, words)
+    assert (done.exit_code, said in " ".join((done.stdout + done.stderr).split())) == (code, True)
+    assert gc.isenabled()

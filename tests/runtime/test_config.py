@@ -16,6 +16,7 @@ from runtime.config import (
     parse,
     schema,
 )
+from runtime.credentials import out_of_reach
 
 
 class Pool(ConfigModel):
@@ -375,3 +376,15 @@ def test_models_are_frozen_and_described_for_editors() -> None:
     properties = described["properties"]
     assert isinstance(properties, dict)
     assert properties["data"]["type"] == "string"
+
+
+def test_a_path_may_be_a_credential_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x.service")
+    site = parse('data: "credential:tls.key"', "master.yaml", Site)
+    assert site.data == Path("/run/credentials/x.service/tls.key")
+    assert error('data: "credential:../tls.key"') == (
+        'master.yaml:1:7: data: expected the name of a credential, as in "credential:tls.key",'
+        ' found "credential:../tls.key"'
+    )
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    assert out_of_reach(parse('data: "credential:tls.key"', "master.yaml", Site).data)

@@ -76,6 +76,103 @@ run(main)
     assert "in fails" in line["exception"]
 
 
+LOOP = "loop = asyncio.get_running_loop(); "
+CALLBACKS = {
+    "callback": LOOP + "loop.call_soon(burst)",
+    "timer": LOOP + "loop.call_later(0.01, burst)",
+    "done callback": LOOP + "done = loop.create_future(); done.add_done_callback(burst); done.set_result(1)",
+    "signal": LOOP + "import os; loop.add_signal_handler(10, burst); os.kill(os.getpid(), 10)",
+    "reader": LOOP + "import os; r, w = os.pipe(); loop.add_reader(r, burst); os.write(w, b'x')",
+    "lost task": "asyncio.create_task(dies())",
+    "thread": "import threading; threading.Thread(target=burst).start()",
+    "two": LOOP + "loop.call_soon(burst); loop.call_soon(burst)",
+}
+
+
+@pytest.mark.parametrize("where", CALLBACKS.values(), ids=CALLBACKS)
+def test_an_exception_in_a_callback_ends_it_like_a_dead_task(where: str) -> None:
+    code = f"""
+def burst(*_):
+    raise RuntimeError("half a decision " + "x" * 100_000)
+async def dies():
+    burst()
+async def main(stop):
+    {where}
+    try:
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            import gc; gc.collect()
+        stop.set()
+    finally:
+        print("tidied up", flush=True)
+run(main)
+"""
+    with start(code) as child:
+        out, err = child.communicate(timeout=20)
+    (line,) = events(err)
+    assert child.returncode == 1
+    assert out == "tidied up\n"
+    assert (line["event"], line["level"], line["kind"]) == ("daemon.failed", "critical", "RuntimeError")
+    assert line["error"].startswith("half a decision")
+    assert len(err) < 20_000, "a message from outside fills no disk"
+
+
+def test_a_connection_that_breaks_or_speaks_no_tls_is_no_reason_to_end() -> None:
+    code = """
+class Once(asyncio.Protocol):
+    def connection_made(self, transport):
+        loop = asyncio.get_running_loop()
+        error = ConnectionResetError("gone")
+        loop.call_exception_handler({"message": "it broke", "exception": error, "transport": transport})
+async def main(stop):
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Once, "127.0.0.1", 0)
+    await asyncio.open_connection(*server.sockets[0].getsockname())
+    await asyncio.sleep(0.05)
+    print("alive", flush=True)
+    stop.set()
+run(main)
+"""
+    with start(code) as child:
+        out, err = child.communicate(timeout=20)
+    assert (child.returncode, out) == (0, "alive\n")
+    assert [event["event"] for event in events(err)] == ["loop.complained", "daemon.stopped"]
+
+
+def test_what_does_not_tidy_up_ends_all_the_same() -> None:
+    code = """
+import runtime.daemon
+runtime.daemon.STEP_DOWN_S = 0.2
+async def main(stop):
+    asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            print("no", flush=True)
+run(main)
+"""
+    with start(code) as child:
+        out, _ = child.communicate(timeout=20)
+    assert (child.returncode, out) == (1, "no\n")
+
+
+@pytest.mark.parametrize("number", ["ENOSPC", "EROFS", "EIO"])
+def test_what_is_wrong_with_the_disk_is_said_without_a_traceback(number: str) -> None:
+    code = f"""
+import errno, os
+async def main(stop):
+    raise OSError(errno.{number}, os.strerror(errno.{number}), "/data/ledger.db.lock")
+run(main)
+"""
+    with start(code) as child:
+        _, err = child.communicate()
+    (line,) = events(err)
+    assert child.returncode == 1
+    assert "'/data/ledger.db.lock'" in line["error"]
+    assert "exception" not in line
+
+
 def test_an_end_that_nobody_asked_for_is_a_failure() -> None:
     with start("async def main(stop): pass\nrun(main)\n") as child:
         _, err = child.communicate()

@@ -162,7 +162,7 @@ def test_the_loop_of_the_daemons_serves_both_kinds_of_socket(tmp_path: Path) -> 
     async def main() -> None:
         tcp, unix = listen_tcp("127.0.0.1", 0), listen_unix(tmp_path / "admin.sock")
         port, context = bound_port(tcp), pinned_context([pin_of_certificate(files[0].read_bytes())])
-        transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "admin.sock"))
+        transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "admin.sock"), verify=False)
         async with running(app, tcp, files), running(app, unix):
             async with httpx.AsyncClient(verify=context) as client:
                 await client.get(f"https://127.0.0.1:{port}/tcp")
@@ -182,7 +182,7 @@ async def test_a_unix_socket_is_for_owner_and_group_and_goes_with_its_server(tmp
     app = Greeter()
     async with running(app, listen_unix(path)):
         assert path.stat().st_mode & 0o777 == 0o660
-        transport = httpx.AsyncHTTPTransport(uds=str(path))
+        transport = httpx.AsyncHTTPTransport(uds=str(path), verify=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://local") as client:
             assert (await client.get("/status")).text == "hello"
         with pytest.raises(OSError, match="another process listens here"):

@@ -1,5 +1,8 @@
 """Signatures: the exact bytes and the exact type or nothing (protocol.md, decision 0004)."""
 
+import base64
+import hashlib
+import hmac
 from pathlib import Path
 
 import pytest
@@ -92,3 +95,15 @@ def test_a_file_that_holds_no_such_key_is_named(tmp_path: Path) -> None:
     path.write_bytes(wrong.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     with pytest.raises(KeyFileError, match="not an Ed25519 key"):
         SigningKey.load(path)
+
+
+def test_what_everybody_knows_opens_nothing() -> None:
+    """The public key as a shared secret, no signature, a header that names an algorithm of its own."""
+    type_, body = "pbx.request.v1 POST /v1/agent/sync", b"{}"
+    encoded = pre_authentication_encoding(type_, body)
+    made = [hmac.digest(KEY.public, encoded, name) for name in ("sha256", "sha512")]
+    made += [b"", bytes(64), hashlib.sha512(encoded).digest(), KEY.public * 2]
+    for name in (KEY.key_id, "", "none", "HS256", "hmac", f"ed25519:{KEY.key_id}", f"HS256;{KEY.key_id}"):
+        for signature in made:
+            assert not verify(KEY.public, type_, body, f"{name};{base64.b64encode(signature).decode()}")
+    assert verify(KEY.public, type_, body, KEY.sign(type_, body))

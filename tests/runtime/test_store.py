@@ -17,6 +17,7 @@ from runtime.store import (
     StoreVersionError,
     open_database,
 )
+from runtime.store import insert as insert_rows
 
 SCHEMA = ("CREATE TABLE event (seq INTEGER PRIMARY KEY, body TEXT NOT NULL)",)
 
@@ -226,6 +227,21 @@ async def test_a_value_that_sqlite_cannot_hold_stops_the_writer_too(tmp_path: Pa
         assert await one_value(database, "SELECT count(*) FROM event") == 0
         with pytest.raises(StoreFailedError):
             commits.defer(insert(3))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 100, 127, 128, 129, 1_000])
+async def test_many_rows_arrive_in_order_by_few_steps(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "ledger.db"
+    statements = insert_rows("INSERT INTO event VALUES", [(n, f"event {n}") for n in range(count)])
+    async with opened(path) as database:
+        await database.write(statements)
+    assert rows(path) == list(range(count))
+    assert len(statements) <= count // 128 + 7
+
+
+def test_rows_of_any_count_share_eight_texts() -> None:
+    texts = {sql for count in range(600) for sql, _ in insert_rows("INSERT INTO t VALUES", [(0,)] * count)}
+    assert len(texts) == 8
 
 
 async def test_migrations_run_once_each_after_a_copy(tmp_path: Path) -> None:

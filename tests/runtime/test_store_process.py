@@ -37,6 +37,19 @@ asyncio.run(main())
 """
 
 
+SIXTY = """
+async def main():
+    database = await open_database(Path({path!r}), {schema!r})
+    database._log_limit = 20
+    commits = GroupCommit(database)
+    task = asyncio.create_task(commits.run())
+    for number in range(60):
+        await commits.submit([("INSERT INTO event VALUES (?, ?)", [(number, "x" * 3000)])])
+        os.write(1, b"%d\\n" % number)
+asyncio.run(main())
+"""
+
+
 def rows(path: Path) -> set[int]:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         return {seq for (seq,) in connection.execute("SELECT seq FROM event")}
@@ -92,6 +105,38 @@ def test_what_was_acknowledged_before_kill_9_is_there(tmp_path: Path) -> None:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert acknowledged <= rows(path)
     assert len(acknowledged) >= 193
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+def test_a_checkpoint_whose_sync_fails_ends_the_writer(tmp_path: Path) -> None:
+    """SQLite's own would swallow it and try again, when the kernel has perhaps forgotten the pages."""
+    path, trace = tmp_path / "ledger.db", tmp_path / "trace"
+    code = SIXTY.format(path=str(path), schema=SCHEMA)
+    strace = ("strace", "-f", "-y", "-o", str(trace), "-e", "trace=fdatasync")
+    assert len(run_child(code, *strace).stdout.split()) == 60
+    calls = [line for line in trace.read_text().splitlines() if "fdatasync(" in line]
+    of_the_file = [number for number, line in enumerate(calls, 1) if f"{path}>" in line]
+    for file in tmp_path.glob("ledger.db*"):
+        file.unlink()
+    done = run_child(code, *strace, "-e", f"inject=fdatasync:error=EIO:when={of_the_file[1]}")
+    acknowledged = {int(number) for number in done.stdout.split()}
+    assert "StoreFailedError: the fate of this write is unknown" in done.stderr
+    assert 0 < len(acknowledged) < 60
+    assert acknowledged <= rows(path)
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@pytest.mark.parametrize("call", ["fdatasync", "pwrite64"])
+def test_a_commit_that_fails_is_not_tried_again(tmp_path: Path, call: str) -> None:
+    path = tmp_path / "ledger.db"
+    code = SIXTY.format(path=str(path), schema=SCHEMA).replace("_log_limit = 20", "_log_limit = 10_000")
+    error = "EIO" if call == "fdatasync" else "ENOSPC"
+    inject = f"inject={call}:error={error}:when=30"
+    done = run_child(code, "strace", "-f", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
+    acknowledged = {int(number) for number in done.stdout.split()}
+    assert "StoreFailedError" in done.stderr
+    assert 0 < len(acknowledged) < 60
+    assert acknowledged <= rows(path)
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")

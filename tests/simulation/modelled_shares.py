@@ -1,4 +1,4 @@
-"""Two shares for the protocol model: the protocol in ten lines, and `licensing.share` itself.
+"""Two shares for the protocol model: the protocol in ten lines, and `licensing.site.share` itself.
 
 A rule that is left out of the real one is undone around it: its functions stay as they are.
 """
@@ -9,7 +9,7 @@ from functools import cache
 
 import msgspec
 
-from licensing import share as real
+from licensing.site import share as real
 from licensing.wire import (
     VERSION,
     Answer,
@@ -102,7 +102,7 @@ def reply(seq: int, granted: int) -> real.Reply:
 
 @dataclass(frozen=True, slots=True)
 class RealShare:
-    """`licensing.share` as the agent runs it: a state is the row of its store."""
+    """`licensing.site.share` as the agent runs it: a state is the row of its store."""
 
     rules: frozenset[Rule] = ALL_RULES
     sent: dict[int, set[real.Request]] = field(default_factory=dict, compare=False)

@@ -1,7 +1,7 @@
 """Every interleaving of the sync protocol: one class, two agents, few units, a network that forgets nothing.
 
 Breadth first over whole states, so that the trail to a broken rule is a shortest one. The agent's share is
-a parameter: `abstract_share` is the protocol in ten lines, `real_share` is `licensing.share` itself. The
+a parameter: `abstract_share` is the protocol in ten lines, `real_share` is `licensing.site.share` itself. The
 master here is the protocol's: a record falls to `want`, then grows as far as the capacity goes
 (protocol "Safety rules"; reliability section 2).
 
@@ -13,6 +13,8 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
+
+from tests.simulation.explorer import What
 
 
 class Rule(Enum):
@@ -79,9 +81,7 @@ class World(NamedTuple):
     crashes: int = 1
 
 
-What = tuple[str | int, ...]
 Step = tuple[What, World]
-"""What happens, as a template and its values (formatted only for a trail), and the world after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +172,13 @@ class Model:
             what = ("agent {}: gets the answer to seq {}: {}", *answer)
             yield what, _with_site(world, answer.agent, self._stored(site, share))
 
-    def broken(self, world: World) -> str | None:
-        """The invariant that does not hold here, or None."""
-        if sum(world.on_record) > self.capacity:
+    def broken(self, before: World, after: World) -> str | None:
+        """The invariant that does not hold after a step, or None."""
+        if sum(after.on_record) > self.capacity:
             return "more on record than there is"
-        for index, site in enumerate(world.sites):
-            if site.registered > world.on_record[index]:
-                return f"agent {index}: {site.registered} phones on a share of {world.on_record[index]}"
+        for index, site in enumerate(after.sites):
+            if site.registered > after.on_record[index]:
+                return f"agent {index}: {site.registered} phones on a share of {after.on_record[index]}"
         return None
 
 
@@ -188,47 +188,3 @@ def _with_site(world: World, index: int, site: Site) -> World:
 
 def _put(values: tuple[int, ...], index: int, value: int) -> tuple[int, ...]:
     return (*values[:index], value, *values[index + 1 :])
-
-
-@dataclass(frozen=True, slots=True)
-class Exploration:
-    """How many states there are, and the shortest trail to a broken one where there is one."""
-
-    states: int
-    trail: tuple[str, ...] = ()
-    broken: str | None = None
-
-    def __str__(self) -> str:
-        if self.broken is None:
-            return f"safe: {self.states:,} states"
-        steps = "\n".join(f"{number:3} {step}" for number, step in enumerate(self.trail, 1))
-        return f"{self.broken} after {len(self.trail)} steps:\n{steps}"
-
-
-def explore(model: Model, limit: int = 2_000_000) -> Exploration:
-    """Visit every state, breadth first, until one is broken."""
-    start = model.start()
-    cause: dict[World, tuple[World, What] | None] = {start: None}
-    edge = [start]
-    while edge:
-        found: list[World] = []
-        for world in edge:
-            for what, after in model.steps(world):
-                if after in cause:
-                    continue
-                cause[after] = (world, what)
-                broken = model.broken(after)
-                if broken is not None:
-                    return Exploration(len(cause), _trail(cause, after), broken)
-                found.append(after)
-        assert len(cause) <= limit, "too many states"
-        edge = found
-    return Exploration(len(cause))
-
-
-def _trail(cause: dict[World, tuple[World, What] | None], world: World) -> tuple[str, ...]:
-    steps: list[str] = []
-    while (step := cause[world]) is not None:
-        world, (template, *values) = step
-        steps.append(str(template).format(*values))
-    return tuple(reversed(steps))

@@ -26,12 +26,42 @@ _TOKEN = re.compile(rb"[A-Za-z0-9]+")
 SIZE_LIMIT = 66_000
 
 
-class Mutator:
+class Broken:
+    """What any bytes of a pool are broken by, with these fragments."""
+
+    def __init__(self, chance: random.Random, pool: Sequence[bytes], fragments: Sequence[bytes]) -> None:
+        self.pool = pool
+        self._chance = chance
+        self._fragments = fragments
+
+    def _at(self, data: bytes) -> int:
+        return int(self._chance.random() * (len(data) + 1))
+
+    def _length(self, most: int) -> int:
+        return 1 + int(most * self._chance.random())
+
+    def _overwrite(self, data: bytes) -> bytes:
+        at = self._at(data)
+        return data[:at] + bytes((int(256 * self._chance.random()),)) + data[at + 1 :]
+
+    def _insert(self, data: bytes) -> bytes:
+        at = self._at(data)
+        return data[:at] + self._chance.choice(self._fragments) + data[at:]
+
+    def _delete(self, data: bytes) -> bytes:
+        at = self._at(data)
+        return data[:at] + data[at + self._length(20) :]
+
+    def _repeat(self, data: bytes) -> bytes:
+        at = self._at(data)
+        return data[:at] + data[at : at + self._length(60)] + data[at:]
+
+
+class Mutator(Broken):
     """Draws one of some messages and breaks it, half of them once, others up to four times."""
 
     def __init__(self, chance: random.Random, pool: Sequence[bytes]) -> None:
-        self.pool = pool
-        self._chance = chance
+        super().__init__(chance, pool, FRAGMENTS)
         self._ways: tuple[Callable[[bytes], bytes], ...] = (
             self._overwrite, self._insert, self._insert, self._delete, self._repeat, self._splice, self._cut,
             self._drop_line, self._double_line, self._swap_lines, self._steal_line, self._new_line,
@@ -48,28 +78,6 @@ class Mutator:
         if chance.random() < 0.01:
             data = self._blow_up(data)
         return data[:SIZE_LIMIT]
-
-    def _at(self, data: bytes) -> int:
-        return int(self._chance.random() * (len(data) + 1))
-
-    def _length(self, most: int) -> int:
-        return 1 + int(most * self._chance.random())
-
-    def _overwrite(self, data: bytes) -> bytes:
-        at = self._at(data)
-        return data[:at] + bytes((int(256 * self._chance.random()),)) + data[at + 1 :]
-
-    def _insert(self, data: bytes) -> bytes:
-        at = self._at(data)
-        return data[:at] + self._chance.choice(FRAGMENTS) + data[at:]
-
-    def _delete(self, data: bytes) -> bytes:
-        at = self._at(data)
-        return data[:at] + data[at + self._length(20) :]
-
-    def _repeat(self, data: bytes) -> bytes:
-        at = self._at(data)
-        return data[:at] + data[at : at + self._length(60)] + data[at:]
 
     def _splice(self, data: bytes) -> bytes:
         at, other = self._at(data), self._chance.choice(self.pool)

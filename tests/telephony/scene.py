@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from telephony.address import Flow
 from telephony.directory import Directory, Row, Unknown
 from telephony.guard import Guard
-from telephony.output import Output, Record, Rejected, Send
+from telephony.line import LineRow
+from telephony.output import InTurn, Output, Record, Rejected, Send
 from telephony.settings import Listener, Settings
 from telephony.token import Tokens
 from telephony.verdict import Admitted, Decision, Refused, Waiting
@@ -16,6 +17,7 @@ ANNA = Flow(0, "198.51.100.7", 40001)
 BERT = Flow(0, "198.51.100.8", 40002)
 GUARD = "192.0.2.10:5060"
 NO_UNIT = Refused(403, "no_free_licence", "No free licence")
+NO_CHANNEL = Refused(403, "relay_channels_exhausted", "No free Relay-Channel")
 
 
 def text(*lines: str, body: str = "") -> bytes:
@@ -34,6 +36,10 @@ class FakeVerdict:
     surplus: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
+    channels: int = 2
+    busy: dict[str, tuple[str, str]] = field(default_factory=dict)  # calls that hold a channel, and where
+    over: set[str] = field(default_factory=set)  # … of them those without one
+    ringing: set[str] = field(default_factory=set)  # calls that wait
 
     @property
     def free(self) -> int:
@@ -69,6 +75,31 @@ class FakeVerdict:
 
     def may_call(self, name: str) -> Refused | None:
         return NO_UNIT if name in self.surplus else None
+
+    def call(self, name: str, gateway: str, interface: str, now_ms: int, *, emergency: bool) -> Decision:
+        assert name not in self.busy, "one call, two channels"
+        if emergency:
+            self.called(name, gateway, interface, now_ms)
+        elif len(self.busy) - len(self.over) < self.channels:
+            self.busy[name] = gateway, interface
+        elif self.waits:
+            self.ringing.add(name)
+            return Waiting()
+        else:
+            return NO_CHANNEL
+        return Admitted(reserved=False)
+
+    def called(self, name: str, gateway: str, interface: str, now_ms: int) -> None:
+        assert name not in self.busy, "counted twice"
+        if len(self.busy) - len(self.over) >= self.channels:
+            self.over.add(name)
+        self.busy[name] = gateway, interface
+
+    def hung_up(self, name: str, now_ms: int) -> None:
+        assert name in self.busy or name in self.ringing, "ended twice"
+        self.busy.pop(name, None)
+        self.over.discard(name)
+        self.ringing.discard(name)
 
 
 def register(
@@ -129,8 +160,12 @@ class Scene:
         listeners: tuple[Listener, ...] = (Listener("udp", GUARD),),
         pbx: Flow = PBX,
         nat_keep_alive_s: int = 0,
+        supported_path: bool = False,
+        channels: int = 2,
+        lines: tuple[LineRow, ...] | None = None,
+        call_age_s: int = 3_600,
     ) -> None:
-        self.verdict = FakeVerdict(units, waits)
+        self.verdict = FakeVerdict(units, waits, channels=channels)
         self.now = 1_000
         self.tokens = Tokens(b"token key")
         self.pbx = pbx
@@ -141,6 +176,9 @@ class Scene:
             frozenset(emergency),
             transaction_limit,
             nat_keep_alive_s=nat_keep_alive_s,
+            supported_path=supported_path,
+            lines=lines,
+            call_age_s=call_age_s,
         )
         rows = [
             Row("trunk", ("carrier*",), "carrier"),
@@ -171,7 +209,8 @@ class Scene:
 
 
 def sends(outputs: list[Output]) -> list[Send]:
-    return [output for output in outputs if isinstance(output, Send)]
+    plain = [output.send if isinstance(output, InTurn) else output for output in outputs]
+    return [output for output in plain if isinstance(output, Send)]
 
 
 def records(outputs: list[Output]) -> list[Record]:

@@ -78,12 +78,12 @@ def test_what_needs_no_store_is_relayed_without() -> None:
     scene = Scene()
     forwarded = only_send(scene.receive(register()), PBX)
     for phone, needs in ((register("202"), ANNA), (answer(forwarded, 200), PBX)):
-        assert scene.guard.relay(phone, needs) is None
+        assert scene.guard.relay(phone, needs, scene.now) is None
     call = register().replace(b"REGISTER", b"OPTIONS")
-    assert scene.guard.relay(call, ANNA) == scene.receive(call)
-    assert scene.guard.relay(answer(only_send(scene.receive(call), PBX), 200), PBX) == scene.from_pbx(
-        answer(only_send(scene.receive(call), PBX), 200)
-    )
-    assert scene.guard.relay(b"\r\n\r\n", ANNA) == [Send(ANNA, b"\r\n")]
-    assert scene.guard.relay(b"\r\n", ANNA) == []
-    assert reasons(scene.guard.relay(b"nonsense", ANNA) or []) == ["malformed"]
+    assert scene.guard.relay(call, ANNA, scene.now) == scene.receive(call)
+    assert scene.guard.relay(
+        answer(only_send(scene.receive(call), PBX), 200), PBX, scene.now
+    ) == scene.from_pbx(answer(only_send(scene.receive(call), PBX), 200))
+    assert scene.guard.relay(b"\r\n\r\n", ANNA, scene.now) == [Send(ANNA, b"\r\n")]
+    assert scene.guard.relay(b"\r\n", ANNA, scene.now) == []
+    assert reasons(scene.guard.relay(b"nonsense", ANNA, scene.now) or []) == ["malformed"]

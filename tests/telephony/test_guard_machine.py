@@ -5,13 +5,13 @@ The verdict counts units and asserts by itself that each reservation ends exactl
 
 from dataclasses import dataclass
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from telephony.address import Flow
-from telephony.output import Output, Reason, Record, Send
+from telephony.output import Output, Reason, Record, Rejected, Send
 from telephony.verdict import Admitted
+from tests.machine import MACHINE
 from tests.telephony.scene import NO_UNIT, PBX, Scene, answer, register, status
 
 USERS = ("201", "anna", "202")  # the first two are one object
@@ -68,7 +68,7 @@ class GuardMachine(RuleBasedStateMachine):
                 assert ends == self.bound.get(user, {}), "a record tells what the model holds"
             elif isinstance(output, Send):
                 self.follow(output)
-            elif output.reason is Reason.TIMED_OUT:
+            elif isinstance(output, Rejected) and output.reason is Reason.TIMED_OUT:
                 for asked in self.pending():
                     if self.scene.now >= asked.forwarded_ms + GIVE_UP_MS:
                         asked.ended_ms = self.scene.now
@@ -276,5 +276,5 @@ class GuardMachine(RuleBasedStateMachine):
             assert due is not None
 
 
-GuardMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+GuardMachine.TestCase.settings = MACHINE
 TestGuard = GuardMachine.TestCase

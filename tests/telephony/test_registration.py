@@ -338,3 +338,16 @@ def test_unknown_objects(unknown: Unknown, expected: object) -> None:
     assert scene.verdict.calls == (["decide 999 user"] if unknown is Unknown.USER else [])
     # Nobody is kept from leaving.
     assert sends(scene.receive(register("999", cseq=2, contact="*", expires=0)))[0].flow == PBX
+
+
+@pytest.mark.parametrize("said", [[], ["Supported: gruu"], ["k: path, gruu"]])
+def test_a_pbx_that_wants_phones_to_know_path_hears_it_first(said: list[str]) -> None:
+    """RFC 3327 5.3; Asterisk 22 looks into the first Supported header only, and answers 420 without it."""
+    scene = Scene(supported_path=True)
+    sent = only_send(scene.receive(register(extra=said)), PBX)
+    lines = sent.decode().split("\r\n")
+    path = f"Path: <sip:{scene.token(ANNA)}@192.0.2.10:5060;lr>"
+    assert lines[2:4] == [path, "Supported: path"]
+    assert [line for line in lines[4:] if line.startswith(("Supported", "k:"))] == said
+    plain = only_send(Scene().receive(register(extra=said)), PBX)
+    assert plain.count(b"Supported: path") == 0

@@ -3,7 +3,19 @@
 from collections.abc import Iterator
 
 from agent.config import AgentConfig, PbxEntry
-from agent.edges.doctor import certificate, domain, emergency, host, master, objects, pbx, phones, tables
+from agent.edges.doctor import (
+    certificate,
+    domain,
+    emergency,
+    hardware,
+    host,
+    kamailio,
+    master,
+    objects,
+    pbx,
+    phones,
+    tables,
+)
 from agent.edges.doctor.finding import Finding
 from agent.edges.doctor.objects import Facts
 from agent.edges.names import Names
@@ -13,14 +25,19 @@ def examine(config: AgentConfig, names: Names) -> Iterator[Finding]:
     """Every check in turn; none of them changes anything at the PBX or at the master."""
     yield host.clock()
     yield host.disk(config.data)
+    yield host.ballast(config.data)
     facts = objects.facts(config.data)
     for entry in config.pbxs:
-        yield from pbx.checks(entry, facts)
-        yield from certificate.checks(entry)
-        yield from emergency.checks(entry)
+        yield from kamailio.checks(entry)
+        if not entry.asked:  # else no SIP comes here
+            yield from pbx.checks(entry, facts)
+            yield from certificate.checks(entry)
+            yield from emergency.checks(entry)
         yield from master.checks(config.data / entry.name, entry.name)
         yield from objects.checks(entry, facts)
-        yield from _ways(entry, facts, names)
+        yield from hardware.checks(entry, facts)
+        if not entry.asked:
+            yield from _ways(entry, facts, names)
 
 
 def _ways(entry: PbxEntry, facts: Facts, names: Names) -> Iterator[Finding]:

@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 
 from agent.edges.doctor.finding import Finding
+from agent.store.enrolment import BALLAST_BYTES, BALLAST_FILE
+from runtime.ballast import Ballast
 
-MINIMUM_FREE_BYTES = 100 * 1024 * 1024
 FIRST_SANE_CLOCK_S = 1_767_225_600  # 2026-01-01, before the first release
 
 
@@ -26,7 +27,22 @@ def disk(data: Path) -> Finding:
         free = shutil.disk_usage(place).free
     except OSError as error:
         return Finding("", "disk", "failed", str(error), f"Make {data} and give it to the agent's user.")
-    text = f"{free // 1024**2} MiB free at {place}"
-    if free < MINIMUM_FREE_BYTES:
-        return Finding("", "disk", "failed", text, "Free some space: without it the agent stops.")
+    size = Ballast(place / BALLAST_FILE, BALLAST_BYTES).size
+    text = f"{free / 1024**2:.1f} MiB free at {place}"
+    if free < 4 * size:
+        hint = f"Make room: below {size / 1024**2:.1f} MiB newcomers are refused."
+        return Finding("", "disk", "failed", text, hint)
     return Finding("", "disk", "ok", text)
+
+
+def ballast(data: Path) -> Finding:
+    """Is the room there that the agent frees when the disk is full?"""
+    file = Ballast(data / BALLAST_FILE, BALLAST_BYTES)
+    if file.path.exists():
+        text = f"{file.path.stat().st_size / 1024**2:.1f} MiB to free when the disk is full"
+        return Finding("", "ballast", "ok", text)
+    if not data.exists():
+        return Finding("", "ballast", "unknown", "", "pbx-agent run makes it.")
+    text = f"{file.path} is not there: the disk was full, or the agent has never run here"
+    hint = f"Make room: pbx-agent run makes it again with {3 * file.size / 1024**2:.1f} MiB free."
+    return Finding("", "ballast", "warning", text, hint)

@@ -40,12 +40,19 @@ class Unfit:
     why: str
 
 
+NOTHING_HERE = Unfit(
+    "phones send to Kamailio, which asks; it goes on without the agent by itself (docs/kamailio.md)"
+)
+
+
 def redirected(entry: PbxEntry) -> tuple[Passage, ...] | Unfit:
     """From the PBX's own ports to the agent's, on the host that both run on: at most one of each transport.
 
     The agent must listen for UDP on the PBX's very address: a socket on 0.0.0.0 answers from whatever address
     the kernel prefers, and a phone would not know the answer as one. Accepted connections are free of that.
     """
+    if entry.asked:
+        return NOTHING_HERE
     pbx = entry.sip.pbx
     passages: dict[str, Passage] = {}
     for listener in _listeners(entry.sip):
@@ -66,6 +73,8 @@ def redirected(entry: PbxEntry) -> tuple[Passage, ...] | Unfit:
 
 def set_aside(entry: PbxEntry) -> tuple[Passage, ...] | Unfit:
     """From each of the agent's ports to the PBX's; a listener on 0.0.0.0 stands for every local address."""
+    if entry.asked:
+        return NOTHING_HERE
     passages = dict.fromkeys(
         Passage(_protocol(listener), listener.address, pbx_address(entry.sip, listener.transport))
         for listener in _listeners(entry.sip)

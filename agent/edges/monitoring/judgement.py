@@ -50,6 +50,7 @@ GRAVE = frozenset(
         Code.VERSION_UNSUPPORTED,
         Code.PIN_MISMATCH,
         Code.INSTANCE_CONFLICT,
+        Code.DISK_FULL,
     }
 )
 

@@ -43,8 +43,20 @@ tcp_children=1
 tcp_accept_no_cl=yes
 loadmodule "xhttp.so"
 loadmodule "jsonrpcs.so"
+loadmodule "kex.so"
 modparam("jsonrpcs","transport",1)
 event_route[xhttp:request] { jsonrpc_dispatch(); }
+"""
+
+# As docs/kamailio.md tells an administrator to do it.
+EVAPI = 8448
+ROUTE_FILE = Path(__file__).parents[3] / "config" / "kamailio" / "pbx-agent.cfg"
+AGENT = """loadmodule "tmx.so"
+loadmodule "htable.so"
+loadmodule "evapi.so"
+modparam("evapi","bind_addr","{host}:{evapi}")
+{defines}
+include_file "{file}"
 """
 
 TLS = """listen=tls:{host}:5061
@@ -206,8 +218,13 @@ class Registrar(Kamailio):
         tls: Secured | None = None,
         path: bool = True,
         rewrites: bool = False,
+        memory_mb: int = 64,
+        agent: Sequence[str] | None = None,
     ) -> None:
-        """Describe it; expiries in seconds. It always listens by UDP and TCP."""
+        """Describe it; expiries in seconds. It always listens by UDP and TCP.
+
+        With `agent` it has the route file of config/kamailio, with these `#!define`s of it.
+        """
         host, port = written(address[0]), address[1]
         self.tls = tls
         values = {"host": host, "port": port, "workers": workers, "modules": MODULES}
@@ -217,8 +234,13 @@ class Registrar(Kamailio):
         text += TLS.format(host=host, folder=folder) if tls else ""
         text += REWRITING_MODULES if rewrites else ""
         routes = REGISTRAR_ROUTES.replace("AUTHENTICATE", AUTHENTICATE if digest else "")
-        text += routes.replace("REWRITE", REWRITE if rewrites else "")
-        super().__init__(folder, ground, address, text, prefix=prefix)
+        routes = routes.replace("REWRITE", REWRITE if rewrites else "")
+        if agent is not None:
+            defines = "\n".join(f"#!define {word}" for word in agent)
+            text += AGENT.format(host=host, evapi=EVAPI, defines=defines, file=ROUTE_FILE)
+            routes = routes.replace('save("location")', "route(PBX_AGENT_SAVE)")
+        text += routes
+        super().__init__(folder, ground, address, text, prefix=prefix, memory_mb=memory_mb)
 
     def start(self) -> None:
         """Write what is said of certificates too."""
@@ -240,6 +262,10 @@ class Registrar(Kamailio):
         if "error" in answer:
             raise LookupError(answer["error"]["message"])
         return answer["result"]
+
+    def count(self) -> int:
+        """Return how many contacts it has, also where they are too many for one answer."""
+        return int(self.rpc("stats.fetchn", "usrloc:")["usrloc.location_contacts"])
 
     def contacts(self) -> dict[str, list[dict[str, Any]]]:
         """Return the contacts of each AOR (`Address`, `Expires` in seconds, `Path`, `User-Agent`, …)."""

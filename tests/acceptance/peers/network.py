@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
@@ -20,7 +21,11 @@ from typing import Protocol, Self, TypeVar
 
 P = TypeVar("P")
 
-SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+# Debian keeps each version of PostgreSQL in a folder of its own; the newest is taken.
+POSTGRESQL = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))[-1:]
+SEARCH_PATH = os.pathsep.join(
+    [*map(str, POSTGRESQL), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]
+)
 PACKAGES = {
     "kamailio": "kamailio",
     "baresip": "baresip-core",
@@ -28,14 +33,21 @@ PACKAGES = {
     "ip": "iproute2",
     "unshare": "util-linux",
     "nsenter": "util-linux",
+    "setpriv": "util-linux",
     "taskset": "util-linux",
     "strace": "strace",
     "nft": "nftables",
     "dnsmasq": "dnsmasq-base",
     "node": "nodejs",
     "npm": "npm",
+    "etcd": "etcd-server",
+    "initdb": "postgresql",
+    "pgbench": "postgresql",
+    "postgres": "postgresql",
+    "psql": "postgresql",
     "systemctl": "systemd",
     "systemd-analyze": "systemd",
+    "faketime": "faketime",
 }
 
 
@@ -103,6 +115,7 @@ class Network:
         self.folder = folder
         self._last_address = 1
         self._started = ExitStack()
+        self._asking = threading.Lock()
 
     def __enter__(self) -> Self:
         """Start the keeper and bring the interfaces up; NamespaceRefusedError says why not."""
@@ -190,8 +203,9 @@ class Network:
         address: tuple[str | int, ...] | None = None,
     ) -> socket.socket:
         """Return a socket bound to `address` (connected to it for a stream), closed with this network."""
-        self._socket.send(json.dumps([family, kind, protocol, address]).encode())
-        answer, descriptors, _, _ = socket.recv_fds(self._socket, 4096, 1)
+        with self._asking:
+            self._socket.send(json.dumps([family, kind, protocol, address]).encode())
+            answer, descriptors, _, _ = socket.recv_fds(self._socket, 4096, 1)
         if answer != b"ok":
             raise OSError(*json.loads(answer))
         made = socket.socket(fileno=descriptors[0])

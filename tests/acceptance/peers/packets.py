@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.endpoint import Address
 from tests.acceptance.peers.network import Network, program
-from tests.acceptance.peers.processes import own_command
+from tests.acceptance.peers.typed import typed
 
 PBX, AGENT, PHONE = 5060, 5070, 5062
 REGISTER, INVITE, BYE = (method + b" sip:you SIP/2.0" for method in (b"REGISTER", b"INVITE", b"BYE"))
@@ -57,7 +57,7 @@ def write_config(network: Network, listen: list[str], pbx: Address, **more: str)
 
 def command(ground: Network, folder: Path, *words: str) -> str:
     """Run `pbx-agent WORDS` there, with the agent.yaml of this folder."""
-    return ground.run([own_command("pbx-agent"), *words, "--config", str(folder / "agent.yaml")])
+    return typed(["pbx-agent", *words, "--config", str(folder / "agent.yaml")], ground)
 
 
 def nft(ground: Network, text: str) -> None:

@@ -33,7 +33,7 @@ def compiled_is_there() -> bool:
     if not (COMPILED / ".made").exists():
         return False
     (place,) = COMPILED.glob("lib/python*/site-packages")
-    for package in ("agent", "licence_master", "licensing", "runtime", "telephony"):
+    for package in ("agent", "licence_file", "licence_master", "licensing", "runtime", "telephony"):
         for source in (ROOT / package).rglob("*.py"):
             built = place / source.relative_to(ROOT)
             same = built.exists() and built.read_bytes() == source.read_bytes()
@@ -84,7 +84,13 @@ class Program:
         self.end()
 
     def start(self) -> None:
-        """Start the process (again, after it ended) as leader of a session of its own."""
+        """Start the process (again, after it ended) and wait until it is ready."""
+        self.launch()
+        if self._ready is not None:
+            self.wait_for(self._ready)
+
+    def launch(self) -> None:
+        """Start the process as leader of a session of its own; it may not be ready yet."""
         assert self._process is None, f"{self.name} is running"
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
@@ -99,8 +105,6 @@ class Program:
                 env=self._environment,
                 start_new_session=True,
             )
-        if self._ready is not None:
-            self.wait_for(self._ready)
 
     def _activation(self) -> list[str]:
         if not self._sockets:

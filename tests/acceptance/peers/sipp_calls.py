@@ -83,11 +83,34 @@ Content-Length: [len]
 </scenario>
 """
 
-STAY = '<pause milliseconds="60000"/>\n</scenario>'
+STAY = '<pause milliseconds="1500000"/>\n</scenario>'
+
+# A caller that stays in its call for a while, and hears when there is no channel for it.
+ACKED = """<send><![CDATA[
+ACK sip:[field0]@[remote_ip]:[remote_port] SIP/2.0
+[last_Via:]
+Max-Forwards: 70
+[last_From:]
+[last_To:]
+Call-ID: [call_id]
+CSeq: 1 ACK
+Content-Length: 0
+
+]]></send>"""
+
+
+def staying(hold_ms: int) -> str:
+    """The scenario of callers that hold their line so long, or are refused."""
+    answered = '<recv response="200" rrs="true"/>'
+    refused = '<recv response="403" optional="true" next="1"/>\n' + answered
+    acked, bye, over = CALLS.replace(answered, refused).partition('<send retrans="500"><![CDATA[\nBYE')
+    hold = f'<pause milliseconds="{hold_ms}"/>\n'
+    end = f'<nop next="2"/>\n<label id="1"/>\n{ACKED}\n<label id="2"/>\n</scenario>'
+    return acked + hold + bye + over.replace("</scenario>", end)
 
 
 class Answerer(Program):
-    """Registers one user and answers every call to it, for a minute."""
+    """Registers one user and answers every call to it, for 25 minutes."""
 
     def __init__(
         self, network: Network, user: str, registrar: tuple[str, int], proxy: tuple[str, int], transport: str
@@ -102,7 +125,7 @@ class Answerer(Program):
     def start(self) -> None:
         """Write what it does, and start."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        registering = scenario(600)
+        registering = scenario(1_500)
         assert registering.endswith("</scenario>\n")
         (self.folder / "register.xml").write_text(registering.replace("</scenario>\n", STAY))
         (self.folder / "answer.xml").write_text(ANSWERS)
@@ -112,7 +135,10 @@ class Answerer(Program):
 
 
 class Caller(Program):
-    """Calls a user so many times; `finish` waits for the end and returns how many calls went right."""
+    """Calls a user so many times; `finish` waits for the end and returns how many calls went right.
+
+    `rate` calls begin each second; with `scenario` they do something else than hang up at once.
+    """
 
     def __init__(
         self,
@@ -122,19 +148,23 @@ class Caller(Program):
         proxy: tuple[str, int],
         transport: str,
         calls: int,
+        *,
+        rate: int = 20,
+        scenario: str = CALLS,
     ) -> None:
         """Describe it; `transport` is u1, t1 or tn."""
         host = network.address()
         self._callee = callee
+        self._scenario = scenario
         command = _command(registrar, proxy, host, transport)
-        command += ["-sf", "call.xml", "-s", "1999", "-m", str(calls), "-r", "20"]
+        command += ["-sf", "call.xml", "-s", "1999", "-m", str(calls), "-r", str(rate)]
         command += ["-trace_stat", "-stf", "statistics.csv", "-fd", "1"]
         super().__init__("sipp", command, network.folder / f"caller-{host}", network)
 
     def start(self) -> None:
         """Write what it does, and start."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "call.xml").write_text(CALLS)
+        (self.folder / "call.xml").write_text(self._scenario)
         (self.folder / "users.csv").write_text(f"SEQUENTIAL\n{self._callee};\n")
         super().start()
 

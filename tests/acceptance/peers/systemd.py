@@ -73,10 +73,7 @@ class Systemd(Program):
         """End it and what it left behind."""
         super().kill()
         shutil.rmtree(self._runtime, ignore_errors=True)
-        for group in [CGROUPS / self._group, *CGROUPS.glob(f"*/{self._group}")]:
-            for below in sorted([group, *group.glob("**/")], reverse=True):  # the deepest first
-                with contextlib.suppress(OSError):
-                    below.rmdir()
+        remove_group(self._group)
 
     def unit(self, name: str, text: str) -> None:
         """Write a unit, or a drop-in by the name `UNIT.d/NAME.conf`."""
@@ -92,3 +89,17 @@ class Systemd(Program):
     def show(self, name: str, unit: str) -> str:
         """One property of a unit: MainPID, Result, ExecMainStatus, …"""
         return self.control("show", "--value", f"--property={name}", unit).strip()
+
+
+def remove_group(name: str) -> None:
+    """Remove this control group and those below it, in every tree, once their processes are gone."""
+
+    def removed() -> bool:
+        groups = [group for group in [CGROUPS / name, *CGROUPS.glob(f"*/{name}")] if group.exists()]
+        for group in groups:
+            for below in sorted([group, *group.glob("**/")], reverse=True):  # the deepest first
+                with contextlib.suppress(OSError):
+                    below.rmdir()
+        return not any(group.exists() for group in groups)
+
+    until(removed, what=f"no process in the control group {name}")

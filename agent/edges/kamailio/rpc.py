@@ -1,0 +1,127 @@
+"""JSON-RPC to a Kamailio over HTTP (its modules xhttp and jsonrpcs): list contacts, remove one."""
+
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from agent.kamailio import Kamailio
+from agent.service.driver import CannotEvictError, LinkLostError, RefusedError
+from telephony.pbx.kamailio import PERMANENT
+
+TIMEOUT_S = 30.0  # a table of 10,000 contacts takes seconds
+TABLE = "location"
+# All of them are error 500 or 404; only the text tells them apart.
+GONE = ("Contact not found", "AOR not found")
+UNKNOWN_METHOD = "Method Not Found"
+
+Row = tuple[str, str, int | str]
+
+
+class _Fault(msgspec.Struct, frozen=True):
+    message: str = ""
+
+
+class _Contact(msgspec.Struct, frozen=True, rename={"uri": "Address", "left": "Expires"}):
+    """The first fields of a contact; all others are left."""
+
+    uri: str
+    left: int | str
+
+
+class _Item(msgspec.Struct, frozen=True, rename={"contact": "Contact"}):
+    contact: _Contact
+
+
+class _Info(msgspec.Struct, frozen=True, rename={"aor": "AoR", "contacts": "Contacts"}):
+    aor: str
+    contacts: list[_Item]
+
+
+class _Aor(msgspec.Struct, frozen=True, rename={"info": "Info"}):
+    info: _Info
+
+
+class _Table(msgspec.Struct, frozen=True, rename={"name": "Domain", "aors": "AoRs"}):
+    name: str
+    aors: list[_Aor]
+
+
+class _Domain(msgspec.Struct, frozen=True, rename={"table": "Domain"}):
+    table: _Table
+
+
+class _Dump(msgspec.Struct, frozen=True, rename={"domains": "Domains"}):
+    domains: list[_Domain]
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    error: _Fault | None = None
+
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+
+class Rpc:
+    """The calls of one Kamailio; close it at the end."""
+
+    def __init__(self, settings: Kamailio) -> None:
+        self._url = f"http://{settings.rpc}{settings.path}"
+        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
+
+    async def close(self) -> None:
+        """End the connection."""
+        await self._client.aclose()
+
+    async def location(self) -> list[Row]:
+        """The location table as AOR, URI and seconds left (or Kamailio's word for it).
+
+        LinkLostError for everything but a whole answer; that of an empty table is a whole one.
+        """
+        answer = await self._call("ul.dump")
+        if answer.error is not None:
+            raise _refused("ul.dump", answer.error)
+        tables = [domain.table for domain in self._decoded(answer.result, _Dump).domains]
+        found = next((table for table in tables if table.name == TABLE), None)
+        if found is None:
+            names = ", ".join(table.name for table in tables)
+            raise RefusedError(f'rpc: no table "{TABLE}" in usrloc, only: {names}')
+        rows: list[Row] = []
+        for aor in found.aors:
+            for item in aor.info.contacts:
+                left = item.contact.left
+                if isinstance(left, str) and left != PERMANENT and left.isdigit():
+                    left = int(left)
+                rows.append((aor.info.aor, item.contact.uri, left))
+        return rows
+
+    async def remove(self, aor: str, uri: str) -> None:
+        """Take one contact out of the table; CannotEvictError, LinkLostError."""
+        answer = await self._call("ul.rm_contact", TABLE, aor, uri)
+        if answer.error is None or answer.error.message.startswith(GONE):
+            return
+        raise CannotEvictError(answer.error.message)
+
+    async def _call(self, method: str, *parameters: str) -> _Answer:
+        """LinkLostError where no answer of JSON-RPC comes; errors of Kamailio come with status 400 to 599."""
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
+        try:
+            response = await self._client.post(self._url, content=msgspec.json.encode(request))
+        except httpx.HTTPError as error:
+            raise LinkLostError(f"rpc: {method}: {str(error) or type(error).__name__}") from error
+        if response.status_code in (401, 403):
+            raise RefusedError(f"rpc: {self._url} answers {response.status_code}")
+        return self._decoded(response.content, _Answer)
+
+    def _decoded(self, content: Any, model: type[M]) -> M:
+        try:
+            return msgspec.json.decode(content, type=model)
+        except msgspec.DecodeError as error:
+            raise LinkLostError(f"rpc: {self._url} is no JSON-RPC of Kamailio: {error}") from error
+
+
+def _refused(method: str, fault: _Fault) -> LinkLostError:
+    if fault.message == UNKNOWN_METHOD:
+        return RefusedError(f"rpc: Kamailio knows no {method}; it needs loadmodule usrloc.so")
+    return LinkLostError(f"rpc: {method}: {fault.message}")

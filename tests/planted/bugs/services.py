@@ -1,0 +1,141 @@
+"""What the seeded simulation of the services must catch."""
+
+from tests.planted.bug import Bug
+
+BUGS = (
+    Bug(
+        name="check-then-act",
+        lesson="check, then act",
+        file="licence_master/service/answers.py",
+        before="        outcome = allocator.sync(\n            self._writer.state,\n",
+        after=(
+            "        state = self._writer.state\n"
+            "        await self._writer.settled()\n"
+            "        outcome = allocator.sync(\n            state,\n"
+        ),
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[1]",
+    ),
+    Bug(
+        name="answered-before-commit",
+        lesson="durability below promise",
+        file="licence_master/service/answers.py",
+        before="        await self._writer.commit(outcome.state, outcome.events,",
+        after="        self._writer.commit(outcome.state, outcome.events,",
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[0]",
+    ),
+    Bug(
+        name="repeat-answered-before-durable",
+        lesson="reply after durable: idempotent repeats",
+        file="licence_master/service/answers.py",
+        before="            kept = self._kept[request.agent]\n            await self._writer.settled()\n",
+        after="            kept = self._kept[request.agent]\n",
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[0]",
+    ),
+    Bug(
+        name="denial-answered-before-durable",
+        lesson="reply after durable: denials",
+        file="licence_master/service/answers.py",
+        before="        await self._writer.commit(outcome.state, outcome.events,",
+        after=(
+            "        if outcome.denials:\n"
+            '            self._writer.commit(outcome.state, outcome.events, f"agent:{agent}", statements)\n'
+            "            return Reply(kept.status, kept.body, kept.signature)\n"
+            "        await self._writer.commit(outcome.state, outcome.events,"
+        ),
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[0]",
+    ),
+    Bug(
+        name="refresh-revives-the-dead",
+        lesson="renewal revives the dead",
+        file="telephony/binding.py",
+        before="if not self._ends or self._ends[0][0] > now_ms:",
+        after="if not self._ends or self._ends[0][0] >= now_ms:",
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[0]",
+        more=(("telephony/binding.py", "and end <= now_ms:", "and end < now_ms:"),),
+    ),
+    Bug(
+        name="dead-seats-count",
+        lesson="dead seats",
+        file="telephony/registration.py",
+        before="self._release_if_gone(before.name, now_ms)\n        return outputs\n\n    def handle_timers",
+        after="pass\n        return outputs\n\n    def handle_timers",
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[0]",
+    ),
+    Bug(
+        name="audit-apart-from-the-change",
+        lesson="audit after commit, failure only logged",
+        file="licence_master/service/writer.py",
+        before="        future = self._commits.defer([*ledger.append(entries), *statements])\n",
+        after=(
+            "        future = self._commits.defer(statements)\n"
+            "        future.add_done_callback(lambda _: self._commits.defer(ledger.append(entries)))\n"
+        ),
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[0]",
+    ),
+    Bug(
+        name="spare-returned-in-doubt",
+        lesson="safety rule 4",
+        file="licensing/site/want.py",
+        before="return max(want, self.floor)",
+        after="return want",
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[0]",
+    ),
+    Bug(
+        name="share-used-before-durable",
+        lesson="safety rule 2",
+        file="agent/service/sync.py",
+        before="                await self._keep(record)\n                self._applied(answer, at_ms)\n",
+        after=(
+            "                self.record = record\n"
+            "                self._applied(answer, at_ms)\n"
+            "                await self._keep(record)\n"
+        ),
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[0]",
+    ),
+    Bug(
+        name="phone-told-before-durable",
+        lesson="durability below promise",
+        file="agent/service/site.py",
+        before="if send is not None and output.data not in self._held:",
+        after="if send is not None:",
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[0]",
+        more=(("agent/service/site.py", "send = None if self._held else self._send", "send = self._send"),),
+    ),
+    Bug(
+        name="history-told-twice",
+        lesson="history has holes",
+        file="licence_master/service/past/history.py",
+        before="if event.n > before]",
+        after="]",
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[0]",
+    ),
+    Bug(
+        name="phone-waits-for-ever",
+        lesson="every demand met or refused",
+        file="licensing/site/waiting.py",
+        before="        if seat.until_ms > now_ms:\n            break\n",
+        after="        break\n",
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[0]",
+    ),
+    Bug(
+        name="commit-error-survived",
+        lesson="step down on a commit error",
+        file="runtime/store.py",
+        before="        except (sqlite3.Error, OSError) as error:\n            self._failure = ",
+        after="        except EOFError as error:\n            self._failure = ",
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[0]",
+    ),
+)
