@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := agent bench demo licence_file licence_master licensing packaging runtime setup.py telephony tests
-SHIPPED := $(shell find agent licence_file licence_master licensing runtime telephony -name "*.py")
+SOURCES := agent bench billing demo licence_file licence_master licensing packaging runtime setup.py telephony tests
+SHIPPED := $(shell find agent billing licence_file licence_master licensing runtime telephony -name "*.py")
 COMPILED := .cache/compiled
 COMPUTING := tests/licensing tests/licence_file tests/planted tests/simulation tests/telephony tests/test_architecture.py
 # Real programs that the tests drive (Debian names); installed by `make test` where it may.

@@ -16,6 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "agent": {"agent", "telephony", "licensing", "runtime"},
     "licence_file": {"licence_file", "licensing", "runtime"},
     "licence_master": {"licence_master", "telephony", "licensing", "runtime"},
+    "billing": {"billing", "telephony", "runtime"},
 }
 # Inside a program a layer may import itself and the layers before it; config sits beside the store.
 LAYERS = ["config", "store", "service", "edges", "main", "cli"]

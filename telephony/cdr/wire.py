@@ -1,8 +1,8 @@
-"""What an agent uploads of its spool, and what the master answers: numbered batches, so that none counts twice.
+"""What an agent uploads of its spool, and what the master answers: numbered batches, none counts twice.
 
 A spool has a random name and numbers its batches from 1 without a gap. The master takes the batch after the
-last one that it keeps of this spool; the last one again is answered as kept, any other with the number that it
-has, and the agent goes on from there. Sent to POST /v1/agent/cdrs, signed like every message of the agent.
+last one that it keeps of this spool; any other is answered with the number that it has, and the agent goes on
+from there. Sent to POST /v1/agent/cdrs, signed like every message of the agent.
 Source: design architecture.md "The four ways data travels", 3.
 """
 
@@ -23,7 +23,7 @@ Whole = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A Cdr on its way; its fields are those of telephony.cdr.record, `raw` in base64. The master hashes it itself."""
+    """A Cdr on its way: the fields of telephony.cdr.record, `raw` in base64. The master hashes it itself."""
 
     source: str
     call_ref: str
