@@ -5,8 +5,8 @@ import random
 import sqlite3
 import subprocess
 import time
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,8 +37,9 @@ class Siege:
     repeats: int = 0
 
     @classmethod
-    async def lay(cls, network: Network, seed: int, clients: int = CLIENTS) -> "Siege":
-        """Start the master and let everyone join."""
+    @asynccontextmanager
+    async def laid(cls, network: Network, seed: int, clients: int = CLIENTS) -> "AsyncIterator[Siege]":
+        """Start the master and let everyone join; at the end all hang up, however it ended."""
         names = [f"pbx{number:02}" for number in range(clients)]
         limits = {"address_per_s": 1_000_000, "agent_per_s": 10_000}
         house = House(network, {"PBX-Port13": CAPACITY}, dict.fromkeys(names, "gateway"), agents=limits)
@@ -47,13 +48,11 @@ class Siege:
         line = Line(house, invitations[0]["pin"])
         sources = [network.address() for _ in range(ADDRESSES)]
         askers = [Asker(name, sources[n % ADDRESSES], line) for n, name in enumerate(names)]
-        await asyncio.gather(*(a.enrol(i["token"]) for a, i in zip(askers, invitations, strict=True)))
-        return cls(house, line, askers, random.Random(seed))
-
-    def close(self) -> None:
-        """Hang up everywhere."""
-        for asker in self.askers:
-            asker.close()
+        with ExitStack() as stack:
+            for asker in askers:
+                stack.callback(asker.close)
+            await asyncio.gather(*(a.enrol(i["token"]) for a, i in zip(askers, invitations, strict=True)))
+            yield cls(house, line, askers, random.Random(seed))
 
     async def history(self, *, kill: bool) -> list[Operation]:
         """So many operations of all clients at once; the master is killed at a random point of them."""

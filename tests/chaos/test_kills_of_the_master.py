@@ -20,9 +20,8 @@ KILLS = (2_000 if CHAOS else 48) // SHARDS
 
 async def test_one_kill_in_one_history(network: Network, seed: int) -> None:
     """The short one: what must find a planted bug in seconds."""
-    siege = await Siege.lay(network, seed, clients=16)
-    history = await siege.history(kill=True)
-    siege.close()
+    async with Siege.laid(network, seed, clients=16) as siege:
+        history = await siege.history(kill=True)
     siege.finish([history])
     assert len(siege.recoveries_s) == 1
 
@@ -33,10 +32,9 @@ async def test_one_kill_in_one_history(network: Network, seed: int) -> None:
 async def test_kill_9_of_the_master_under_load(
     network: Network, seed: int, shard: int, record_property: Callable[[str, object], None]
 ) -> None:
-    siege = await Siege.lay(network, seed + shard)
     kills = [n * KILLS // HISTORIES < (n + 1) * KILLS // HISTORIES for n in range(HISTORIES)]
-    histories = [await siege.history(kill=kill) for kill in kills]
-    siege.close()
+    async with Siege.laid(network, seed + shard) as siege:
+        histories = [await siege.history(kill=kill) for kill in kills]
     siege.finish(histories)
     acknowledged = sum(asker.acknowledged for asker in siege.askers)
     assert acknowledged == HISTORIES * OPERATIONS
