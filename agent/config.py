@@ -14,6 +14,7 @@ from agent.kamailio import Kamailio
 from agent.limits import Limits
 from agent.transport import ConnectionLimits, TlsFiles
 from licensing.demand import USES
+from licensing.site.use import CARRIER
 from runtime.config import ConfigModel, ConfigPath, FieldError
 from telephony.address import Flow
 from telephony.countries import COUNTRIES
@@ -183,12 +184,27 @@ class ObjectRow(ConfigModel):
 class LineRow(ConfigModel):
     """Calls that go over an ISDN line: by the AOR of the trunk, and by what was called where that decides.
 
-    `interface` as in master.yaml; without it nobody knows which, and only channels are counted.
+    `interface` as in master.yaml; without it nobody knows which, and only channels are counted. `carrier`
+    names a line of a carrier instead: no licence, and as many calls as `policy.channels` of master.yaml says.
     """
 
     aor: Annotated[tuple[Pattern, ...], AfterValidator(_some), Field(max_length=1_000)]
     called: Annotated[tuple[Pattern, ...], Field(max_length=1_000)] = ()
     interface: Annotated[str, StringConstraints(pattern=r"^([a-z]+[0-9]*)?$", max_length=32)] = ""
+    carrier: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9+][A-Za-z0-9+_.-]{0,62})?$")] = ""
+
+    @model_validator(mode="after")
+    def _one_kind_of_line(self) -> "LineRow":
+        if self.interface and self.carrier:
+            raise FieldError(
+                "found interface beside it; a line is an ISDN interface or a carrier's", "carrier"
+            )
+        return self
+
+    @property
+    def line(self) -> str:
+        """The line as calls know it."""
+        return CARRIER + self.carrier if self.carrier else self.interface
 
 
 class CallRules(ConfigModel):

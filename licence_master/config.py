@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from licence_master.catalogue import read_catalogue
 from licensing.box.sighting import DOUBTS, TOLERATED
@@ -13,7 +20,7 @@ from licensing.codes import Refusal
 from licensing.files.licence_file import PublicKey
 from licensing.licence_type import LicenceType
 from licensing.terms import day, upgrading
-from runtime.config import ConfigModel, ConfigPath, FieldError
+from runtime.config import ConfigErrors, ConfigModel, ConfigPath, FieldError, load
 
 DEFAULT_PATH = Path("/etc/licence-master/master.yaml")
 
@@ -27,11 +34,32 @@ Seconds = Annotated[int, Field(ge=0, le=86_400)]
 MacDoubt = Literal["unseen", "unprovable", "changed", "spoofed", "moved", "cloned"]
 
 
+LineName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9+][A-Za-z0-9+_.-]{0,62}|\*)$")]
+LineChannels = Annotated[dict[LineName, Annotated[int, Field(ge=0, le=10_000)]], Field(max_length=10_000)]
+
+
+class ChannelsFile(ConfigModel):
+    """The file that `channels` of a policy may name; billing writes one from the offers of its lines."""
+
+    channels: LineChannels
+
+
+def _of_file(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    path = Path((info.context or {}).get("directory", Path())) / Path(value).expanduser()
+    try:
+        return load(path, ChannelsFile).channels
+    except ConfigErrors as errors:
+        raise ValueError("; ".join(str(errors).splitlines())) from errors
+
+
 class Policy(ConfigModel):
     """What a PBX does at the edges of its licences; a PBX may set its own where it differs.
 
-    `hardware` says for a state of the MAC of its box (docs/hardware.md) whether licences that are bound to it
-    count, with an `alarm`, or not (`enforce`).
+    `channels` are those that lines of carriers have by their offers (`*`: every other line), or a file that
+    says so. `hardware` says for a state of the MAC of its box (docs/hardware.md) whether licences that are
+    bound to it count, with an `alarm`, or not (`enforce`).
     """
 
     enforcement: Literal["enforce", "report"] = "enforce"
@@ -41,6 +69,7 @@ class Policy(ConfigModel):
     linger_s: dict[str, Seconds] = Field(default_factory=lambda: {"user": 120})
     clone: Literal["alert", "freeze", "quarantine"] = "alert"
     hardware: dict[MacDoubt, Literal["enforce", "alarm"]] = Field(default_factory=dict)
+    channels: Annotated[LineChannels, BeforeValidator(_of_file)] = Field(default_factory=dict)
     pins: tuple[str, ...] = ()
 
     def overridden_by(self, other: "Policy | None") -> "Policy":

@@ -31,6 +31,7 @@ class Code(StrEnum):
     MAC_CLONED = "mac_cloned"
     RELAY_MISSING = "relay_missing"
     RELAY_CHANNELS_EXHAUSTED = "relay_channels_exhausted"
+    LINE_CHANNELS_EXHAUSTED = "line_channels_exhausted"
     QUEUES_PER_CLIENT = "queues_per_client"
     NOT_LICENSED = "not_licensed"
     REQUIRES_LICENCE = "requires_licence"
@@ -178,6 +179,11 @@ TABLE: dict[Code, Entry] = {
     ),
     Code.RELAY_CHANNELS_EXHAUSTED: Entry(
         409, "All licensed channels of this gateway are in use", "Assign more Relay-Channels."
+    ),
+    Code.LINE_CHANNELS_EXHAUSTED: Entry(
+        409,
+        "All channels that this line has by its offer are in use",
+        "Wait for a call to end, or give the line an offer with more channels (docs/calls.md).",
     ),
     Code.QUEUES_PER_CLIENT: Entry(
         409,

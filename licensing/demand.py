@@ -103,10 +103,11 @@ ANY_KIND = "*"
 CONFERENCE_LEG = "conference_leg"
 RELAY_LEG = "relay_leg"
 ISDN_CALL = "isdn_call"
+CARRIER_CALL = "carrier_call"
 OPERATOR_LOGIN = "operator_login"
 MONITORED_QUEUE = "monitored_queue"
 
-USES = frozenset((CONFERENCE_LEG, RELAY_LEG, ISDN_CALL, OPERATOR_LOGIN, MONITORED_QUEUE))
+USES = frozenset((CONFERENCE_LEG, RELAY_LEG, ISDN_CALL, CARRIER_CALL, OPERATOR_LOGIN, MONITORED_QUEUE))
 """The kinds that are no objects of the PBX but something that goes on there for a while.
 
 A use of any other licence has a kind of its own: `attendant-login`, `wallboard-queue`, `announcer-leg`.
@@ -165,6 +166,7 @@ def _uses(pbx: Pbx) -> dict[str, str | None]:
         CONFERENCE_LEG: "conference_leg",
         RELAY_LEG: relay,
         ISDN_CALL: relay,
+        CARRIER_CALL: None,
         OPERATOR_LOGIN: "operator_login",
         MONITORED_QUEUE: "monitored_queue",
     }

@@ -205,6 +205,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `lines` says how many channels an ISDN interface may run (0: nothing opens it), in configuration order;
     the rows `bri` and `pri` are for those without a row. `keep` are units by class that the agent keeps
     whether or not they are used: Standby, for the day without a master, and all that is bound to its box.
+    `channels` are those of carriers' lines by their offers; `*`: of every line without a row.
     `box` is there where the installation has licences that are bound to a MAC.
     """
 
@@ -219,6 +220,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     pins: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
     lines: dict[str, Whole] = {}
+    channels: dict[str, Whole] = {}
     keep: dict[str, Whole] = {}
     uses: dict[str, UseClass] = {}
     box: Box | None = None

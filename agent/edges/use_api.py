@@ -17,7 +17,7 @@ from agent.service.opening import OpenPbx
 from licensing.codes import Code, Refusal, hint
 from licensing.offers import CHANNELS, OPERATOR, PER_CALL, PER_LOGIN, PER_QUEUE, QUEUE_MONITOR
 from licensing.site.decision import Decision, Refused
-from licensing.site.use import IsdnCall, Leg, Login, Use, Watch
+from licensing.site.use import Leg, LineCall, Login, Use, Watch
 from runtime.clock import Clock
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -189,7 +189,7 @@ async def _over(desk: Desk, ended: bool, mode: str, licence: str) -> Refusal | b
 
 
 async def _call(desk: Desk, asked: CallRequest, now_ms: int) -> Decision:
-    use = IsdnCall(asked.call, asked.gateway, asked.interface)
+    use = LineCall(asked.call, asked.gateway, asked.interface)
     return await desk.ask(
         use,
         lambda now: desk.calls.call(use.call, use.gateway, use.interface, now, emergency=asked.emergency),

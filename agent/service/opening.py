@@ -259,7 +259,7 @@ def _guard(entry: PbxEntry, verdict: SeatVerdict, directory: Directory, stored: 
 
 def _settings(entry: PbxEntry, *, counted: bool) -> Settings:
     """Of a guard in front; calls that were `counted` end as they do, though their rows are gone."""
-    lines = tuple(LineRow(row.aor, row.called, row.interface) for row in entry.calls.lines)
+    lines = tuple(LineRow(row.aor, row.called, row.line) for row in entry.calls.lines)
     return Settings(
         pbx=entry.sip.pbx_flow,
         listeners=tuple(

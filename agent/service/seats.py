@@ -6,7 +6,7 @@ from types import MappingProxyType
 from agent.service.desk import Desk
 from licensing.site import decision, lines
 from licensing.site.seat import Seats, State
-from licensing.site.use import IsdnCall
+from licensing.site.use import LineCall
 from telephony.verdict import Admitted, Decision, Refused, Waiting
 
 _ADMITTED = Admitted(reserved=False)
@@ -94,18 +94,18 @@ class SeatVerdict:
         self.touched = True
         decision = adapted(self.desk.calls.call(name, gateway, interface, now_ms, emergency=emergency))
         if decision is _WAITING:
-            self._calling[IsdnCall(name, gateway).seat] = name
+            self._calling[LineCall(name, gateway).seat] = name
         return decision
 
     def called(self, name: str, gateway: str, interface: str, now_ms: int) -> None:
         """This call goes on already."""
         self.touched = True
-        self.desk.uses.found(IsdnCall(name, gateway, interface), now_ms)
+        self.desk.uses.found(LineCall(name, gateway, interface), now_ms)
 
     def hung_up(self, name: str, now_ms: int) -> None:
         """The call is over, or nobody waits for it any more."""
         self.touched = True
-        self._calling.pop(IsdnCall(name, "").seat, None)
+        self._calling.pop(LineCall(name, "").seat, None)
         self.desk.calls.hangup(name, now_ms)
 
 

@@ -65,6 +65,7 @@ def _policy(config: InstallationConfig, each: PbxConfig, classes: Classes) -> wi
         pins=said.pins,
         protected=each.protected,
         lines=hardware.lines(pbx(each), {}),
+        channels=said.channels,
         uses=offered(classes.values()),
     )
     etag = hashlib.sha256(msgspec.json.encode(policy, order="sorted")).hexdigest()[:16]

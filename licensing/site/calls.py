@@ -1,4 +1,4 @@
-"""The calls of one PBX: the ISDN channel of each, and its legs in conference rooms.
+"""The calls of one PBX: the channel of each on its line, and its legs in conference rooms.
 
 Rules L.r20 (interfaces, channels), L.r24 (seats in a room), L.r25 (an ISDN caller holds both); seed 2.1 to
 2.4 and 3.5. Emergency calls are never refused.
@@ -8,7 +8,7 @@ from licensing.codes import Code
 from licensing.offers import CHANNELS
 from licensing.site import lines
 from licensing.site.decision import ADMITTED, Decision
-from licensing.site.use import IsdnCall, Leg
+from licensing.site.use import Leg, LineCall
 from licensing.site.uses import Uses
 
 
@@ -21,36 +21,30 @@ class Calls:
     def call(
         self, call: str, gateway: str, interface: str, now_ms: int, *, emergency: bool = False
     ) -> Decision:
-        """An ISDN call begins: its interface is open, and there is a Relay-Channel for it (L.r20).
+        """A call over a line begins: its interface is open, and there is a Relay-Channel for it (L.r20).
 
         Codes: `unknown_object` (no such interface), `relay_missing`, `relay_channels_exhausted`, and why the
         MAC of the box is not believed. Without an `interface` nobody knows over which it goes, and only
-        channels are counted.
+        channels are counted. Over a line of a carrier (`CARRIER` and its name) it takes no licence, and is
+        refused beyond the channels of its offer: `line_channels_exhausted` (B.E21).
         """
-        wanted = IsdnCall(call, gateway, interface)
+        wanted = LineCall(call, gateway, interface)
         if self._uses.get(wanted.key) is not None:
             return ADMITTED
         if emergency:
             self._uses.found(wanted, now_ms)
             return ADMITTED
-        closed = self._closed(interface) if interface else None
-        if closed is not None:
-            return self._uses.refuse(wanted, closed, now_ms)
+        code = self._full(interface) if interface else None
+        if code is not None:
+            return self._uses.refuse(wanted, code, now_ms)
         return self._uses.take([wanted], now_ms)
 
-    def _closed(self, interface: str) -> Code | None:
-        policy = self._uses.seats.policy
-        if not policy.lines:  # no master has told them yet: it is asked for a channel
-            return None
-        code = lines.closed(policy, interface)
-        if code is not None:
-            return code
-        busy = len(self._uses.group(IsdnCall, interface))
-        return Code.RELAY_CHANNELS_EXHAUSTED if busy >= (lines.channels(policy, interface) or 0) else None
+    def _full(self, interface: str) -> Code | None:
+        return lines.full(self._uses.seats.policy, interface, len(self._uses.group(LineCall, interface)))
 
     def hangup(self, call: str, now_ms: int) -> bool:
         """The call is over, in every room too; False when nothing was known of it."""
-        known = self._uses.end(IsdnCall(call, "").key, now_ms)
+        known = self._uses.end(LineCall(call, "").key, now_ms)
         legs = self._uses.group(Leg, call)
         for leg in legs:
             self._uses.end(leg.key, now_ms)

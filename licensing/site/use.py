@@ -8,10 +8,19 @@ from typing import Final
 
 import msgspec
 
-from licensing.demand import CONFERENCE_LEG, ISDN_CALL, MONITORED_QUEUE, OPERATOR_LOGIN, RELAY_LEG
+from licensing.demand import (
+    CARRIER_CALL,
+    CONFERENCE_LEG,
+    ISDN_CALL,
+    MONITORED_QUEUE,
+    OPERATOR_LOGIN,
+    RELAY_LEG,
+)
 from licensing.offers import CHANNELS, OPERATOR, QUEUE_MONITOR
 
 NO_CLIENT: Final = 0
+CARRIER: Final = "carrier/"
+"""Stands before the name of a carrier's line where else an ISDN interface is named."""
 
 
 def _part(text: str) -> str:
@@ -60,8 +69,10 @@ class Leg(msgspec.Struct, frozen=True, omit_defaults=True, tag="leg"):
         return NO_CLIENT
 
 
-class IsdnCall(msgspec.Struct, frozen=True, omit_defaults=True, tag="call"):
-    """A call over an ISDN interface of this box, or over one that nobody names (2.4, L.r20)."""
+class LineCall(msgspec.Struct, frozen=True, omit_defaults=True, tag="call"):
+    """A call over an ISDN interface of this box, or over one that nobody names (2.4, L.r20); or over a line
+    of a carrier, which takes no licence.
+    """
 
     call: str
     gateway: str
@@ -80,7 +91,7 @@ class IsdnCall(msgspec.Struct, frozen=True, omit_defaults=True, tag="call"):
     @property
     def kind(self) -> str:
         """Its row in `policy.kinds`."""
-        return ISDN_CALL
+        return CARRIER_CALL if self.interface.startswith(CARRIER) else ISDN_CALL
 
     @property
     def group(self) -> str:
@@ -152,7 +163,7 @@ class Watch(msgspec.Struct, frozen=True, omit_defaults=True, tag="watch"):
         return self.client
 
 
-Use = Leg | IsdnCall | Login | Watch
+Use = Leg | LineCall | Login | Watch
 
 _DECODER: msgspec.json.Decoder[Use] = msgspec.json.Decoder(Use)
 

@@ -5,6 +5,7 @@ call is made by a phone of the demonstration, so that it hangs up when it is tol
 """
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -103,6 +104,38 @@ async def refused_once_more(trunk: Trunk, phone: Phone) -> None:
     await asyncio.to_thread(trunk.wait_used, CHANNELS)
     answer = await phone.dial(GATEWAY)
     assert (answer.status, "relay_channels_exhausted" in answer.warning) == (403, True)
+
+
+async def test_b_e21_the_channels_of_an_offer_reach_the_agent_without_a_restart(network: Network) -> None:
+    """B.E21. The 5th call of 4 is refused; the offer is edited to 6, and the calls that stand stay."""
+    channels = network.folder / "channels.json"
+    channels.write_text('{"channels": {"0142000001": 4}}')
+    house = await asyncio.to_thread(
+        House(network, {"PBX-Port13": 8}, {"hq": "gateway"}, channels=str(channels)).build
+    )
+    line = {"aor": [GATEWAY], "carrier": "0142000001"}
+    site = await asyncio.to_thread(house.site, "hq", **{**ENTRY, "calls": {"lines": [line]}})
+    registrar = (site.domain, SIP)
+    network.start(Answerer(network, GATEWAY, registrar, site.guard, "u1"))
+    await asyncio.to_thread(until, lambda: GATEWAY in site.contacts(), what="the carrier is registered")
+    async with AsyncExitStack() as stack:
+        phones = [await stack.enter_async_context(site.handset(f"100{n}")) for n in range(7)]
+        for phone in phones[:4]:
+            assert (await phone.dial(GATEWAY)).status == 200
+        refused = await phones[4].dial(GATEWAY)
+        assert (refused.status, "line_channels_exhausted" in refused.warning) == (403, True)
+
+        channels.write_text('{"channels": {"0142000001": 6}}')
+        house.master.reload()
+        while (await phones[4].dial(GATEWAY)).status == 403:  # at once; the test's limit says how long
+            pass
+        assert (await phones[5].dial(GATEWAY)).status == 200
+        assert (await phones[6].dial(GATEWAY)).status == 403
+        assert (await phones[0].hang_up()).status == 200
+        assert (await phones[6].dial(GATEWAY)).status == 200
+        for phone in phones[1:]:
+            assert (await phone.hang_up()).status == 200
+    assert "relay_channel" not in site.told()["classes"], "it is no licence's matter"
 
 
 @pytest.mark.skipif(not CHAOS, reason="ten minutes; `make chaos` runs it")

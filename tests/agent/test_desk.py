@@ -12,7 +12,7 @@ from agent.service.desk import Desk
 from licensing.codes import Code
 from licensing.site.counts import Counts
 from licensing.site.decision import Admitted, Decision, Refused
-from licensing.site.use import IsdnCall, Login
+from licensing.site.use import LineCall, Login
 from licensing.wire import Denial
 from tests.agent.conftest import House
 
@@ -31,7 +31,7 @@ async def login(house: House, user: str) -> Decision:
 
 
 async def emergency(desk: Desk, house: House) -> Decision:
-    use, now_ms = IsdnCall("c1", "gw1", "pri1"), house.main.clock.monotonic_ms()
+    use, now_ms = LineCall("c1", "gw1", "pri1"), house.main.clock.monotonic_ms()
     return await desk.ask(
         use, lambda now: desk.calls.call("c1", "gw1", "pri1", now, emergency=True), now_ms, urgent=True
     )

@@ -10,7 +10,7 @@ import pytest
 from agent.store import journal as journals
 from agent.store.journal import Journal, Marks
 from licensing import wire
-from licensing.site.use import IsdnCall, Leg, Login, Use, Watch
+from licensing.site.use import Leg, LineCall, Login, Use, Watch
 from licensing.site.uses import Change
 from runtime.store import StoreFailedError, StoreLockedError
 from telephony.address import Flow
@@ -140,7 +140,7 @@ async def test_uses_come_back_oldest_first_without_those_that_ended(tmp_path: Pa
     path = tmp_path / "agent.db"
     uses: list[Use] = [
         Leg("room/1", "c1", relay=True),
-        IsdnCall("c1", "gw1", "pri1"),
+        LineCall("c1", "gw1", "pri1"),
         Login("anna", 13, "pc1"),
         Watch("support", "pc1", 13),
     ]

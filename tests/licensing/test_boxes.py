@@ -9,7 +9,7 @@ from licensing.installation import Pbx, Settings
 from licensing.ledger import decode, encode, replay
 from licensing.lender.box_events import MacDoubted, MacProven
 from licensing.site import lines
-from licensing.site.use import IsdnCall
+from licensing.site.use import LineCall
 from licensing.snapshot import decode as read_snapshot
 from licensing.snapshot import encode as write_snapshot
 from tests.licensing.exchange import Exchange
@@ -72,7 +72,7 @@ def test_l_r36_a_gateway_whose_mac_changed_counts_no_more_and_its_call_goes_on()
     assert made.call("c2", "pri1") == "mac_mismatch"
     assert made.call("c3") == "mac_mismatch"  # nobody knows over which interface: no channel either
     assert made.join("room1", "c1", prefer_local=True) == "mac_mismatch"
-    assert [use.call for use in made.branches["hq"].uses.all().values() if isinstance(use, IsdnCall)] == [
+    assert [use.call for use in made.branches["hq"].uses.all().values() if isinstance(use, LineCall)] == [
         "c1"
     ]
     assert made.branches["hq"].seats.beyond() == ["call:c1"]  # the next to go, and not cut (L.r31)

@@ -16,6 +16,24 @@ IP811 = Pbx("hq", role="master", model="IP811", interfaces=("bri1", "bri2"))
 LYON = Pbx("lyon", platform="ipva", mac="0090330a0b0c")
 
 
+# ---- Lines of carriers
+def test_b_e21_the_5th_call_of_4_is_refused_and_takes_no_licence_s_unit() -> None:
+    exchange = Exchange("2 Relay-Channels", pbxs=(IP811,), channels={"0142": 4, "*": 1})
+    line, other = "carrier/0142", "carrier/0143"
+    assert {exchange.call(f"c{n}", line) for n in range(4)} == {None}
+    assert exchange.call("c4", line) == "line_channels_exhausted"
+    assert (exchange.call("d0", other), exchange.call("d1", other)) == (None, "line_channels_exhausted")
+    assert exchange.used("relay-channel@hq") == 0
+    assert exchange.hangup("c2")
+    assert exchange.call("c4", line) is None
+
+
+def test_b_e21_nobody_limits_a_line_without_a_row_and_0_closes_it() -> None:
+    exchange = Exchange(pbxs=(IP811,), channels={"0142": 0})
+    assert exchange.call("c0", "carrier/0142") == "line_channels_exhausted"
+    assert {exchange.call(f"c{n}", "carrier/0143") for n in range(1, 50)} == {None}
+
+
 # ---- Hardware
 def test_l_h1_units_open_interfaces_in_configuration_order() -> None:
     exchange = Exchange("1 Relay-BRIs", "4 Relay-Channels", pbxs=(IP811,))
