@@ -437,7 +437,7 @@ class World:
         known = self.use(verb, name, pbx.name, of)
         seated = [u for u in self.uses if (u.verb, u.of, u.pbx) == (verb, of, pbx.name)]
         key = seated[0].key or key if seated else key
-        # An agent compares with what it has, also where it lies elsewhere, while any of it is installed there.
+        # An agent compares with what it has, wherever it lies, while any of it is installed there.
         mine = [u for u in self.uses if (u.verb, u.pbx) == (verb, pbx.name)]
         had = [u.serves for u in mine if u.key is not None and self.releases(u.key)]
         if software > min(had or self.releases(key), default=software):
