@@ -5,9 +5,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := agent bench billing demo licence_file licence_master licensing packaging runtime setup.py telephony tests
 SHIPPED := $(shell find agent billing licence_file licence_master licensing runtime telephony -name "*.py")
 COMPILED := .cache/compiled
-COMPUTING := tests/licensing tests/licence_file tests/planted tests/simulation tests/telephony tests/test_architecture.py
+COMPUTING := tests/billing tests/licensing tests/licence_file tests/planted tests/simulation tests/telephony tests/test_architecture.py
 # Real programs that the tests drive (Debian names); installed by `make test` where it may.
-PACKAGES := kamailio kamailio-extra-modules kamailio-tls-modules sip-tester baresip-core dnsmasq-base nftables iproute2 util-linux procps strace systemd tcpdump faketime etcd-server postgresql
+PACKAGES := kamailio kamailio-extra-modules kamailio-presence-modules kamailio-tls-modules sip-tester baresip-core dnsmasq-base nftables iproute2 util-linux procps strace systemd tcpdump faketime etcd-server postgresql \
+  libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-inter
 
 # Asterisk is in no stable Debian: it is unpacked, not installed, outside the tree and for all checkouts.
 ASTERISK := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pbx-licences/asterisk
