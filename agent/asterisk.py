@@ -5,15 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from agent.endpoint import Address
+from agent.endpoint import Address, own_address
 from runtime.config import ConfigModel, ConfigPath, FieldError, checks_files
 from runtime.credentials import out_of_reach
-
-
-def _own(address: Address) -> Address:
-    if address.ip is None:
-        raise ValueError(f'found "{address}"; write the IP address of this host, mostly 127.0.0.1')
-    return address
 
 
 UserName = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\s\[\];]+$")]
@@ -40,7 +34,7 @@ class Asterisk(ConfigModel):
     secret: ConfigPath
     tls: ManagerTls | None = None
     resync_s: Annotated[int, Field(ge=5, le=3_600)] = 60
-    dialplan: Annotated[Address, AfterValidator(_own)] | None = None
+    dialplan: Annotated[Address, AfterValidator(own_address)] | None = None
     evict: bool = True
 
     @model_validator(mode="after")

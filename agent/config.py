@@ -240,6 +240,9 @@ class PbxEntry(ConfigModel):
         if self.sip.listen and self.asked:
             trouble = f"found {self.sip.listen[0]}, and Kamailio asks for what phones send to it"
             raise FieldError(f"{trouble}; leave listen out, or asks", "sip", "listen", 0)
+        if self.kamailio is not None and self.kamailio.reg_event and self.sip.pbx.transport != "udp":
+            trouble = f"found it with a PBX at {self.sip.pbx}; reg event goes by udp"
+            raise FieldError(trouble, "kamailio", "reg_event")
         drivers = {"asterisk": self.asterisk, "kamailio": self.kamailio, "innovaphone": self.innovaphone}
         named = [name for name, settings in drivers.items() if settings is not None]
         if len(named) > 1:

@@ -91,6 +91,13 @@ class Endpoint:
         return core_schema.no_info_after_validator_function(cls.parse, core_schema.str_schema(strict=True))
 
 
+def own_address(address: Address) -> Address:
+    """An address to bind to, which must be an IP address; for pydantic."""
+    if address.ip is None:
+        raise ValueError(f'found "{address}"; write the IP address of this host, mostly 127.0.0.1')
+    return address
+
+
 def _ip(text: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(text)

@@ -13,6 +13,7 @@ from agent.edges.device import Devices
 from agent.edges.innovaphone.driver import Innovaphone
 from agent.edges.kamailio.driver import Kamailio
 from agent.edges.kamailio.edge import QuestionEdge
+from agent.edges.kamailio.reg_event import Watched
 from agent.edges.local_api import LocalApi
 from agent.edges.local_client import SOCKET_NAME
 from agent.edges.master import MasterClient
@@ -130,9 +131,10 @@ class Main:
 
     def _observe(self, entry: PbxEntry) -> Observation | None:
         if (asterisk := entry.asterisk) is not None:
-            return Observation(Manager(asterisk, self.clock), asterisk.resync_s, evicts=asterisk.evict)
+            manager = Manager(asterisk, self.clock, counts=bool(entry.calls.lines))
+            return Observation(manager, asterisk.resync_s, evicts=asterisk.evict)
         if (kamailio := entry.kamailio) is not None:
-            return Observation(Kamailio(kamailio, self.clock), kamailio.resync_s)
+            return Observation(Kamailio(kamailio, self.clock, Watched.of(entry)), kamailio.resync_s)
         if (innovaphone := entry.innovaphone) is not None:
             driver = Innovaphone(innovaphone)
             return Observation(driver, innovaphone.resync_s, licences=driver.told)

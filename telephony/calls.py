@@ -286,14 +286,16 @@ class Calls:
         self._tally.remember(call, now_ms)
         return Counted(None, call.name, why)
 
-    def snapshot(self, call_ids: Collection[bytes], asked_ms: int, now_ms: int) -> list[Output]:
-        """What the PBX, asked at `asked_ms`, says goes on: other calls that were answered before are over.
+    def snapshot(
+        self, call_ids: Collection[bytes], since_ms: int, asked_ms: int, now_ms: int
+    ) -> list[Output]:
+        """What the PBX, asked at `asked_ms`, says goes on: other calls answered since `since_ms` are over.
 
-        Those that still ring end by their own time.
+        Those that still ring, or are newer than the question, end by their own time.
         """
         outputs: list[Output] = []
         for call in self._tally.all():
-            answered = call.state == State.TALKING and call.answered_ms < asked_ms
+            answered = call.state == State.TALKING and since_ms <= call.answered_ms < asked_ms
             if answered and call.call_id not in call_ids:
                 outputs.append(self._lose(call, Why.UNKNOWN_TO_PBX, now_ms))
         return outputs

@@ -227,6 +227,7 @@ def restored(record: CallRecord, now_ms: int) -> Call:
         call.parts_ms = now_ms + REPEATS_MS
     for stored in record.dialogs:
         call.dialogs[stored.tag] = Dialog(stored.ends_ms, stored.lives_ms, timed=stored.timed)
+        call.answered_ms = stored.ends_ms - stored.lives_ms  # or its last sign of life
     return call
 
 

@@ -162,6 +162,8 @@ class Guard:
         if self._calls is not None:
             self._calls.restore(records, now_ms)
 
-    def reconcile(self, call_ids: Collection[bytes], asked_ms: int, now_ms: int) -> list[Output]:
-        """What the PBX, asked at `asked_ms`, says goes on, by Call-ID: other answered calls are over."""
-        return [] if self._calls is None else self._calls.snapshot(call_ids, asked_ms, now_ms)
+    def reconcile(
+        self, call_ids: Collection[bytes], since_ms: int, asked_ms: int, now_ms: int
+    ) -> list[Output]:
+        """What the PBX, asked at `asked_ms`, says goes on: other calls answered since `since_ms` are over."""
+        return [] if self._calls is None else self._calls.snapshot(call_ids, since_ms, asked_ms, now_ms)

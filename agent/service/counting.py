@@ -5,7 +5,7 @@ unit with it (decision 0037). All messages of such calls leave in order; emergen
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 
 from agent.service.chronicle import Chronicle
@@ -15,6 +15,7 @@ from runtime.clock import Clock
 from telephony.address import Flow
 from telephony.guard import Guard
 from telephony.output import Counted, InTurn, Output, Send
+from telephony.pbx.picture import Ongoing
 
 Sender = Callable[[Flow, bytes], None]
 
@@ -60,14 +61,16 @@ class Counting:
         if not stored.cancelled() and stored.exception() is None:
             self._leave(send)
 
-    def snapshot(self, call_ids: Collection[bytes], asked_ms: int) -> int:
-        """What the PBX, asked at this monotonic ms, says goes on, by Call-ID; how many calls it ended here.
+    def snapshot(self, ongoing: Ongoing, asked_ms: int) -> int:
+        """What the PBX, asked at this monotonic ms, says goes on; how many calls it ended here.
 
-        For PBX drivers: the calls that were answered before and are not among these are over, such as those
-        whose BYE nobody saw.
+        The calls that were answered before and are not among these are over, such as those whose BYE nobody
+        saw; while nothing can be stored they wait for the next snapshot.
         """
+        if self._journal.full:
+            return 0
         now_ms = self._clock.monotonic_ms()
-        ended = self._guard.reconcile(call_ids, asked_ms, now_ms)
+        ended = self._guard.reconcile(ongoing.call_ids, ongoing.since_ms, asked_ms, now_ms)
         for output in ended:
             self.carry_out(output, now_ms)
         self._desk.moved()

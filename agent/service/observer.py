@@ -95,7 +95,8 @@ class Observer:
             return
         self.presence.settle(snapshot)
         self._snapshot_at_ms = self._clock.wall_ms()
-        self._failures, self._trouble = 0, ""
+        self._failures = 0
+        self._troubled(snapshot.trouble, alarm=False)
         self._alarms.clear(Code.PBX_LINK_LOST)
 
     def _lost(self, error: LinkLostError) -> float:
@@ -109,8 +110,8 @@ class Observer:
         return pause_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, guards nothing
 
     def _troubled(self, why: str, *, alarm: bool) -> None:
-        """Say so once for each trouble."""
-        if why != self._trouble:
+        """Say so once for each trouble; "" when there is none any more."""
+        if why and why != self._trouble:
             self._log.warning("driver.troubled", why=why)
         self._trouble = why
         if alarm:

@@ -152,7 +152,7 @@ async def assemble(entry: PbxEntry, enrolment: Enrolment, journal: Journal, arou
     if (observation := around.observation) is not None:
         find = partial(_named, directory, entry.sip.domain or entry.sip.pbx.address.host)
         evicts = observation.evicts
-        presence = Presence(entry.name, site.guard, verdict, find, clock, evicts=evicts)
+        presence = Presence(entry.name, site.guard, verdict, find, clock, site.counting, evicts=evicts)
         observer = Observer(entry.name, observation, presence, alarms, clock)
     return OpenPbx(entry, site, box, conversation, journal, alarms, floods, stand_in, stored.secret, observer)
 

@@ -8,6 +8,7 @@ done, else it is surplus. Who was found in a room stays there (L.r31).
 import asyncio
 from collections.abc import Callable, Iterable
 
+from agent.service.counting import Counting
 from agent.service.driver import CannotEvictError, LinkLostError, Session
 from agent.service.seats import SeatVerdict
 from licensing.codes import Code
@@ -35,6 +36,7 @@ class Presence:
         verdict: SeatVerdict,
         find: Callable[[str], Subject | None],
         clock: Clock,
+        counting: Counting,
         *,
         evicts: bool,
     ) -> None:
@@ -46,6 +48,7 @@ class Presence:
         self._desk = verdict.desk
         self._find = find
         self._clock = clock
+        self._counting = counting
         self._evicts = evicts
         self._log = logger(pbx=name)
         self._contacts: dict[str, set[Key]] = {}
@@ -99,6 +102,8 @@ class Presence:
         self._follow(effects, now_ms, found=True)
         if snapshot.contacts is not None:
             self._register(now_ms)
+        if snapshot.ongoing is not None:
+            self._counting.snapshot(snapshot.ongoing, self._asked_ms)
         self._desk.noticed()
 
     def expire(self) -> None:

@@ -26,6 +26,11 @@ WHOLE: Final = {
 }
 BOOTED: Final = "FullyBooted"
 RELOADED: Final = "Reload"
+# Channels of chan_pjsip: their SIP dialog can be asked for. Those of chan_sip (until 20) cannot.
+SIP_CHANNELS: Final = "PJSIP/"
+UNASKABLE_CHANNELS: Final = "SIP/"
+CALL_ID: Final = "CHANNEL(pjsip,call-id)"
+CALL_ID_LIMIT: Final = 1_000  # a longer one may be cut: Asterisk's answer has 1,023 characters
 # Channels that conferences make for themselves: announcements and recordings.
 OWN_CHANNELS: Final = ("CBAnn/", "CBRec/")
 
@@ -105,6 +110,13 @@ def calls(answer: Answer) -> tuple[Call, ...] | None:
     """The channels of `CoreShowChannels`; None: no such list; UnknownError."""
     found = listed(answer, "Channel", "Uniqueid")
     return None if found is None else tuple([_call(item) for item in found if _counts(item)])
+
+
+def call_id(answer: Answer) -> bytes | None:
+    """The Call-ID of a channel, as `Getvar` of CALL_ID gives it; None where this is not surely all of it."""
+    found = answer.response.get("Value", "").encode("utf-8", "surrogateescape")
+    right = answer.ok and answer.response.get("Variable") == CALL_ID
+    return found if right and 0 < len(found) < CALL_ID_LIMIT else None
 
 
 def listed(answer: Answer, *keys: str) -> tuple[Message, ...] | None:

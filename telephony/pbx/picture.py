@@ -7,8 +7,10 @@ the PBX changes nothing in it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 Key = tuple[str, str]
+ALWAYS: Final = -(1 << 62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,28 @@ Change = Present | Gone
 
 
 @dataclass(frozen=True, slots=True)
+class Ongoing:
+    """All SIP calls that go on at the PBX, by Call-ID as it stands in their messages.
+
+    Of calls that were answered before `since_ms` (monotonic ms) the PBX may have lost its memory.
+    """
+
+    call_ids: frozenset[bytes]
+    since_ms: int = ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole sets as the PBX lists them; None for what this PBX cannot list."""
+    """The whole sets as the PBX lists them; None for what this PBX cannot list, or did not this time.
+
+    `trouble` says why to the administrator, where that is no matter of course.
+    """
 
     contacts: tuple[Contact, ...] | None = None
     members: tuple[Member, ...] | None = None
     calls: tuple[Call, ...] | None = None
+    ongoing: Ongoing | None = None
+    trouble: str = ""
 
 
 class Picture:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from telephony.pbx.picture import Ongoing
 from tests.agent.conftest import House
 from tests.agent.scripted_pbx import Phone, header, status_of
 
@@ -130,7 +131,10 @@ async def test_a_call_that_the_pbx_does_not_know_is_over(gateways: Opened) -> No
         for call in ("c1", "c2"):
             assert status_of(await gateway.call(call)) == 200
         site = gateways.house.lyon.site
-        assert site.counting.snapshot({b"c2"}, gateways.house.main.clock.monotonic_ms() + 1) == 1
+        assert (
+            site.counting.snapshot(Ongoing(frozenset({b"c2"})), gateways.house.main.clock.monotonic_ms() + 1)
+            == 1
+        )
         assert channels(gateways.house)["used"] == 1
         await gateways.house.written()
         assert stored(gateways.house.data) == (1, 1)

@@ -6,6 +6,7 @@ from telephony.address import Flow
 from telephony.dialog import GIVE_UP_MS, REPEATS_MS, RINGING_MS, TABLE, Event, State, Why
 from telephony.line import LineRow
 from telephony.output import Counted, InTurn, Send
+from telephony.pbx.picture import ALWAYS
 from telephony.tally import SAME_CALL_ID_LIMIT
 from telephony.verdict import Admitted
 from tests.telephony.scene import ANNA, BERT, NO_CHANNEL, PBX, answer, only_send, reasons, sends, status
@@ -237,7 +238,7 @@ def test_what_the_pbx_does_not_know_any_more_is_over() -> None:
     asked = trunk.scene.now
     trunk.answer(late, 200)
     trunk.after(1_000)
-    outputs = trunk.scene.guard.reconcile({b"c2"}, asked, trunk.scene.now)
+    outputs = trunk.scene.guard.reconcile({b"c2"}, ALWAYS, asked, trunk.scene.now)
     assert [output.why for output in outputs if isinstance(output, Counted)] == [Why.UNKNOWN_TO_PBX]
     assert trunk.busy == 3
     assert early.sent

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from telephony.dialog import GIVE_UP_MS, REPEATS_MS, RINGING_MS, CallRecord
+from telephony.pbx.picture import ALWAYS
 from tests.machine import CHAOS, MACHINE
 from tests.telephony.trunk import Invite, Trunk
 
@@ -225,7 +226,7 @@ class CallMachine(RuleBasedStateMachine):
         asked_ms = self.now - ago_ms
         guard = self.trunk.scene.guard
         call_ids = {story.invite.call.encode() for story in known}
-        self.trunk.counted += guard.reconcile(call_ids, asked_ms, self.now)  # type: ignore[arg-type] # all are
+        self.trunk.counted += guard.reconcile(call_ids, ALWAYS, asked_ms, self.now)  # type: ignore[arg-type] # all are
         for story in held:
             if story.alive and story.answered_ms < asked_ms and story not in known:
                 self.lose(story)

@@ -8,8 +8,9 @@ import hashlib
 import itertools
 import secrets
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -18,11 +19,26 @@ from agent.service.driver import CannotEvictError, Changed, LinkLostError, Refus
 from runtime.certificates import CertificateFileError, client_context
 from runtime.clock import Clock
 from telephony.pbx.ami import AmiError, Answer, Connection
-from telephony.pbx.asterisk import BOOTED, RELOADED, Asterisk, UnknownError, calls, contacts, members, rooms
-from telephony.pbx.picture import Call, Contact, Item, Member, Snapshot
+from telephony.pbx.asterisk import (
+    BOOTED,
+    CALL_ID,
+    RELOADED,
+    SIP_CHANNELS,
+    UNASKABLE_CHANNELS,
+    Asterisk,
+    UnknownError,
+    call_id,
+    calls,
+    contacts,
+    members,
+    rooms,
+)
+from telephony.pbx.picture import Call, Contact, Item, Member, Ongoing, Snapshot
 
 CONNECT_S = 10.0
 LOGIN_S = 10.0
+CHANNELS_LIMIT = 2_000  # each is a question of its own
+AT_ONCE = 32  # questions on their way
 BOOT_S = 60.0  # a large Asterisk takes its time
 RIGHTS = "read = system,call and write = system,call,reporting"
 
@@ -32,9 +48,11 @@ class Manager:
 
     name = "asterisk"
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, *, counts: bool = False) -> None:
+        """`counts`: the guard counts calls over lines, and wants to know which go on."""
         self._settings = settings
         self._clock = clock
+        self._counts = counts
 
     def connect(self, changed: Changed) -> AbstractAsyncContextManager["ManagerSession"]:
         """A connection that is logged in, to an Asterisk that has booted; LinkLostError, RefusedError."""
@@ -44,7 +62,7 @@ class Manager:
     async def _connected(self, changed: Changed) -> AsyncIterator["ManagerSession"]:
         settings, address = self._settings, self._settings.manager
         secret, tls = _secret(settings.secret), self._tls()
-        session = ManagerSession(changed, self._clock)
+        session = ManagerSession(changed, self._clock, counts=self._counts)
         name = None if tls is None else (settings.tls and settings.tls.name) or address.host
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -73,10 +91,11 @@ class Manager:
 class ManagerSession(asyncio.Protocol):
     """One connection to a manager interface, a `Session`."""
 
-    def __init__(self, changed: Changed, clock: Clock) -> None:
+    def __init__(self, changed: Changed, clock: Clock, *, counts: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self._changed = changed
         self._clock = clock
+        self._counts = counts
         self._ami = Connection(secrets.token_hex(8))
         self._asterisk = Asterisk()
         self._aors_known = False
@@ -148,7 +167,10 @@ class ManagerSession(asyncio.Protocol):
             now_ms = self._clock.monotonic_ms()
             pbx_s = float((await self._ask("Ping")).response.get("Timestamp", ""))
             registered = contacts(await self._ask("PJSIPShowContacts"), pbx_s, now_ms)
-            return Snapshot(registered, await self._members(), calls(await self._ask("CoreShowChannels")))
+            snapshot = Snapshot(registered, await self._members(), calls(await self._ask("CoreShowChannels")))
+            if not self._counts or snapshot.calls is None:
+                return snapshot
+            return await self._with_ongoing(snapshot, snapshot.calls)
         except UnknownError as error:
             if error.denied:
                 raise RefusedError(f"{error}: give the user {RIGHTS} in manager.conf") from error
@@ -162,6 +184,31 @@ class ManagerSession(asyncio.Protocol):
             return None
         lists = [members(await self._ask("ConfbridgeList", Conference=name)) for name in names]
         return tuple(itertools.chain.from_iterable(lists))
+
+    async def _with_ongoing(self, snapshot: Snapshot, channels: Sequence[Call]) -> Snapshot:
+        """The same with the Call-ID of every SIP channel, where all of them are surely known."""
+        asked = [each for each in channels if each.channel.startswith(SIP_CHANNELS)]
+        if any(each.channel.startswith(UNASKABLE_CHANNELS) for each in channels):
+            return replace(snapshot, trouble="calls of chan_sip cannot be compared; chan_pjsip is needed")
+        if len(asked) > CHANNELS_LIMIT:
+            return replace(
+                snapshot, trouble=f"{len(asked)} channels; calls are compared up to {CHANNELS_LIMIT}"
+            )
+        found: set[bytes] = set()
+        silent: list[str] = []
+        for begin in range(0, len(asked), AT_ONCE):
+            some = [each.call for each in asked[begin : begin + AT_ONCE]]
+            questions = [self._ask("Getvar", Channel=name, Variable=CALL_ID) for name in some]
+            for name, answer in zip(some, await asyncio.gather(*questions), strict=True):
+                if (its := call_id(answer)) is None:
+                    silent.append(name)
+                else:
+                    found.add(its)
+        if silent:  # over by now, else nothing is known
+            still = {each.call for each in calls(await self._ask("CoreShowChannels")) or ()}
+            if (unknown := next((name for name in silent if name in still), None)) is not None:
+                return replace(snapshot, trouble=f"the Call-ID of channel {unknown} is not told")
+        return replace(snapshot, ongoing=Ongoing(frozenset(found)))
 
     async def evict(self, item: Item) -> None:
         """Remove a member from its room; Asterisk has no words to end a registration."""

@@ -6,7 +6,7 @@ import httpx
 import msgspec
 
 from agent.kamailio import Kamailio
-from agent.service.driver import CannotEvictError, LinkLostError, RefusedError
+from agent.service.driver import CannotEvictError, LinkLostError, RefusedError, UnansweredError
 from telephony.pbx.kamailio import PERMANENT
 
 TIMEOUT_S = 30.0  # a table of 10,000 contacts takes seconds
@@ -14,6 +14,7 @@ TABLE = "location"
 # All of them are error 500 or 404; only the text tells them apart.
 GONE = ("Contact not found", "AOR not found")
 UNKNOWN_METHOD = "Method Not Found"
+ENDED = 5  # the state of a dialog that is over, and is listed for some seconds more
 
 Row = tuple[str, str, int | str]
 
@@ -55,12 +56,22 @@ class _Dump(msgspec.Struct, frozen=True, rename={"domains": "Domains"}):
     domains: list[_Domain]
 
 
+class _Dialog(msgspec.Struct, frozen=True, rename={"call_id": "call-id"}):
+    call_id: str
+    state: int
+
+
+class _Uptime(msgspec.Struct, frozen=True):
+    uptime: int
+
+
 class _Answer(msgspec.Struct, frozen=True):
     result: msgspec.Raw = msgspec.Raw(b"null")
     error: _Fault | None = None
 
 
 M = TypeVar("M", bound=msgspec.Struct)
+T = TypeVar("T")
 
 
 class Rpc:
@@ -95,6 +106,31 @@ class Rpc:
                     left = int(left)
                 rows.append((aor.info.aor, item.contact.uri, left))
         return rows
+
+    async def dialogs(self) -> frozenset[bytes]:
+        """The Call-IDs of the dialogs that are not over; an empty list is a whole answer.
+
+        UnansweredError for everything but a whole answer, LinkLostError for none.
+        """
+        return frozenset(
+            dialog.call_id.encode()
+            for dialog in await self._listed("dlg.list", list[_Dialog], "dialog.so")
+            if dialog.state != ENDED
+        )
+
+    async def uptime_s(self) -> int:
+        """For how many whole seconds it has been running; UnansweredError, LinkLostError."""
+        return (await self._listed("core.uptime", _Uptime, "kex.so")).uptime
+
+    async def _listed(self, method: str, model: type[T], module: str) -> T:
+        answer = await self._call(method)
+        if answer.error is not None:
+            hint = f"; it needs loadmodule {module}" if answer.error.message == UNKNOWN_METHOD else ""
+            raise UnansweredError(f"rpc: {method}: {answer.error.message}{hint}")
+        try:
+            return msgspec.json.decode(answer.result, type=model)
+        except msgspec.DecodeError as error:
+            raise UnansweredError(f"rpc: {method} is not understood: {error}") from error
 
     async def remove(self, aor: str, uri: str) -> None:
         """Take one contact out of the table; CannotEvictError, LinkLostError."""

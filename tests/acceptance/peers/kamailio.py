@@ -6,6 +6,7 @@ slower. Contacts live in memory only: a restarted registrar has forgotten them.
 
 import http.client
 import json
+import shutil
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,6 +59,38 @@ modparam("evapi","bind_addr","{host}:{evapi}")
 {defines}
 include_file "{file}"
 """
+
+# Dialogs of every call, as docs/kamailio.md tells it.
+DIALOGS = """loadmodule "dialog.so"
+modparam("dialog","db_mode",0)
+"""
+
+# RFC 3680; its tables are files of their own for each start.
+REG_EVENT = """loadmodule "db_text.so"
+loadmodule "presence.so"
+loadmodule "presence_reginfo.so"
+loadmodule "pua.so"
+loadmodule "pua_reginfo.so"
+modparam("presence","db_url","text://{folder}/dbtext")
+modparam("presence","server_address","sip:presence@{host}:{port}")
+modparam("presence","subs_db_mode",0)
+modparam("presence","publ_cache",1)
+modparam("presence","send_fast_notify",1)
+modparam("pua","db_url","text://{folder}/dbtext")
+modparam("pua","db_mode",0)
+modparam("pua_reginfo","default_domain","{host}")
+modparam("pua_reginfo","server_address","sip:reginfo@{host}:{port}")
+modparam("pua_reginfo","outbound_proxy","sip:{host}:{port}")
+"""
+REG_EVENT_ROUTE = """
+  if (is_method("PUBLISH|SUBSCRIBE")) {
+    if (!t_newtran()) exit;
+    if (is_method("PUBLISH")) handle_publish(); else handle_subscribe();
+    t_release();
+    exit;
+  }
+"""
+TABLES = Path("/usr/share/kamailio/dbtext/kamailio")
 
 TLS = """listen=tls:{host}:5061
 enable_tls=yes
@@ -220,10 +253,13 @@ class Registrar(Kamailio):
         rewrites: bool = False,
         memory_mb: int = 64,
         agent: Sequence[str] | None = None,
+        dialogs: bool = False,
+        reg_event: bool = False,
     ) -> None:
         """Describe it; expiries in seconds. It always listens by UDP and TCP.
 
-        With `agent` it has the route file of config/kamailio, with these `#!define`s of it.
+        With `agent` it has the route file of config/kamailio, with these `#!define`s of it; with `dialogs`
+        it keeps track of every call, with `reg_event` it tells of registrations by NOTIFY.
         """
         host, port = written(address[0]), address[1]
         self.tls = tls
@@ -239,11 +275,21 @@ class Registrar(Kamailio):
             defines = "\n".join(f"#!define {word}" for word in agent)
             text += AGENT.format(host=host, evapi=EVAPI, defines=defines, file=ROUTE_FILE)
             routes = routes.replace('save("location")', "route(PBX_AGENT_SAVE)")
+        if dialogs:
+            text += DIALOGS
+            routes = routes.replace("record_route();", "record_route(); dlg_manage();")
+        self._tables = reg_event
+        if reg_event:
+            text += REG_EVENT.format(folder=folder, host=host, port=port)
+            routes = routes.replace('  if (has_totag())', REG_EVENT_ROUTE + '  if (has_totag())')
         text += routes
         super().__init__(folder, ground, address, text, prefix=prefix, memory_mb=memory_mb)
 
     def start(self) -> None:
-        """Write what is said of certificates too."""
+        """Write what is said of certificates too; tables are those of an empty database."""
+        if self._tables:
+            shutil.rmtree(self.folder / "dbtext", ignore_errors=True)
+            shutil.copytree(TABLES, self.folder / "dbtext")
         if self.tls is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "tls.cfg").write_text(self.tls.written())
