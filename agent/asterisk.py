@@ -9,7 +9,6 @@ from agent.endpoint import Address, own_address
 from runtime.config import ConfigModel, ConfigPath, FieldError, checks_files
 from runtime.credentials import out_of_reach
 
-
 UserName = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\s\[\];]+$")]
 
 

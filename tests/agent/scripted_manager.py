@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from telephony.pbx.asterisk import WHOLE
@@ -23,6 +23,9 @@ class ScriptedManager:
         self.contacts: dict[tuple[str, str], int] = {}  # (AOR, URI) -> epoch seconds
         self.rooms: dict[str, list[str]] = {}
         self.calls: list[str] = []
+        self.call_ids: dict[str, str] = {}  # of channels, by Uniqueid
+        self.on_getvar: Callable[[], None] = lambda: None
+        self.technology = "PJSIP"  # in the list of channels
         self.errors: dict[str, str] = {}
         self.actions: list[Fields] = []
         self.asked = asyncio.Condition()
@@ -120,6 +123,12 @@ class ScriptedManager:
                 return [{"Response": "Success" if right else "Error", **ids, "Message": said}]
             case "Ping":
                 return [{"Response": "Success", **ids, "Ping": "Pong", "Timestamp": f"{time.time():.6f}"}]
+            case "Getvar":
+                self.on_getvar()
+                value = self.call_ids.get(action["Channel"])
+                if value is None:
+                    return [{"Response": "Error", **ids, "Message": "No such channel"}]
+                return [{"Response": "Success", **ids, "Variable": action["Variable"], "Value": value}]
             case "ConfbridgeKick":
                 room, call = action["Conference"], action["Channel"].removeprefix("PJSIP/x-")
                 self.rooms[room].remove(call)
@@ -150,7 +159,7 @@ class ScriptedManager:
                     for call in self.rooms[room]
                 ]
             case "CoreShowChannels":
-                items = [{"Uniqueid": call, "Channel": f"PJSIP/x-{call}"} for call in self.calls]
+                items = [{"Uniqueid": call, "Channel": f"{self.technology}/x-{call}"} for call in self.calls]
             case _:
                 pass
         if not items and name in NOT_EMPTY:

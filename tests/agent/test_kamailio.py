@@ -13,9 +13,10 @@ from agent.config import PbxEntry
 from agent.edges.firewall.passage import NOTHING_HERE, redirected, set_aside
 from agent.edges.kamailio.rpc import Rpc
 from agent.kamailio import Kamailio
-from agent.service.driver import CannotEvictError, LinkLostError, RefusedError
+from agent.service.driver import CannotEvictError, LinkLostError, RefusedError, UnansweredError
 from agent.service.opening import _named
 from telephony.directory import Directory, Row, Unknown
+from telephony.pbx.kamailio import Held, read
 
 RECORDED = Path(__file__).parents[1] / "telephony" / "recorded" / "kamailio"
 
@@ -63,6 +64,17 @@ async def test_a_recorded_table_is_read_whole() -> None:
         ]
 
 
+async def test_a_contact_that_is_no_utf_8_is_named_as_evapi_names_it() -> None:
+    table = recorded("jsonrpc.txt", "ul.dump").replace(b"sip:2002@", b"sip:\xff\xc3\xa4@")
+    async with answering(table) as rpc:
+        (_, uri, _), *others = await rpc.location()
+    assert uri == "sip:\\xff\u00e4@10.77.0.3:5095"
+    assert len(others) == 2
+    held = read(f"set - 1 0\nsip:2002@a\n60 {uri}\n".encode().replace(rb"\xff", b"\xff"))
+    assert isinstance(held, Held)
+    assert held.contacts == ((uri, 60),)
+
+
 async def test_only_an_empty_table_is_an_empty_table() -> None:
     empty = recorded("jsonrpc-empty.txt", "ul.dump")
     async with answering(empty) as rpc:
@@ -97,6 +109,42 @@ async def test_an_unknown_method_and_an_unknown_aor_differ_by_their_text() -> No
             await rpc.location()
 
 
+async def test_a_dialog_that_is_over_is_no_call() -> None:
+    """It stays in the list for some seconds, in state 5; an empty list is a list."""
+    over = recorded("jsonrpc.txt", "dlg.list")
+    async with answering(over) as rpc:
+        assert await rpc.dialogs() == set()
+    for state in range(1, 5):
+        async with answering(over.replace(b'"state":\t5', b'"state":\t%d' % state)) as rpc:
+            assert await rpc.dialogs() == {b"1-2461@10.77.0.3"}
+    async with answering(recorded("jsonrpc-empty.txt", "dlg.list")) as rpc:
+        assert await rpc.dialogs() == set()
+    async with answering(recorded("jsonrpc.txt", "core.uptime")) as rpc:
+        assert await rpc.uptime_s() == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b'{"jsonrpc": "2.0", "id": 1}', "not understood"),
+        (b'{"result": null}', "not understood"),
+        (b'{"result": {}}', "not understood"),
+        (b'{"result": [{"call-id": "a"}]}', "not understood"),
+        (b'{"result": [{"call-id": "a", "state": 4}, {"state": 4}]}', "not understood"),
+        (b'{"result": [{"call-id": "a\xff", "state": 4}]}', "not understood"),
+        (b"", "not understood"),
+        (b"<html>", "not understood"),
+        (recorded("jsonrpc-empty.txt", "dlg.list")[:40], "not understood"),
+        (recorded("jsonrpc-empty.txt", "no.such"), "loadmodule dialog.so"),
+        (recorded("jsonrpc-empty.txt", "ul.lookup"), "AOR not found"),
+    ],
+)
+async def test_an_empty_answer_is_no_empty_list_of_dialogs(body: bytes, why: str) -> None:
+    async with answering(body) as rpc:
+        with pytest.raises(UnansweredError, match=why):
+            await rpc.dialogs()
+
+
 async def test_nobody_there_is_a_lost_link() -> None:
     rpc = Rpc(Kamailio.model_validate({"rpc": "127.0.0.1:9"}))
     with pytest.raises(LinkLostError):
@@ -122,6 +170,23 @@ def test_nothing_leads_around_where_kamailio_is_the_edge() -> None:
     ("changed", "message"),
     [
         ({"kamailio": {"rpc": "127.0.0.1:5060", "asks": True}}, "found asks without evapi"),
+        (
+            {"kamailio": {"rpc": "127.0.0.1:1", "evapi": "127.0.0.1:2", "asks": True, "dialogs": True}},
+            "found dialogs with asks",
+        ),
+        (
+            {"kamailio": {"rpc": "127.0.0.1:1", "evapi": "127.0.0.1:2", "reg_event": "127.0.0.1:3"}},
+            "found reg_event beside evapi",
+        ),
+        ({"kamailio": {"rpc": "127.0.0.1:1", "reg_event": "0.0.0.0:3"}}, "write the one address"),
+        ({"kamailio": {"rpc": "127.0.0.1:1", "reg_event": "pbx:3"}}, "write the IP address"),
+        (
+            {
+                "kamailio": {"rpc": "127.0.0.1:1", "reg_event": "127.0.0.1:3"},
+                "sip": {"listen": ("tcp:192.0.2.2:5060",), "pbx": "tcp:192.0.2.1:5060"},
+            },
+            "reg event goes by udp",
+        ),
         ({"sip": {"pbx": "udp:192.0.2.1:5060"}, "kamailio": None}, "found an empty list"),
         (
             {"sip": {"listen": ("udp:192.0.2.2:5060",), "pbx": "udp:192.0.2.1:5060"}},

@@ -175,7 +175,9 @@ def test_what_is_no_message_of_a_subscription_is_nothing(notifier: Notifier, dat
     assert notifier.subscriptions.receive(data, KAMAILIO, 0) == (None, None)
 
 
-@pytest.mark.parametrize("aor", ["20 01", "2001\r\nX: y", "2001@a b", "<2001>", "", "2001@a;x", "ä", "2" * 200])
+@pytest.mark.parametrize(
+    "aor", ["20 01", "2001\r\nX: y", "2001@a b", "<2001>", "", "2001@a;x", "ä", "2" * 200]
+)
 def test_no_aor_of_the_table_writes_into_a_request(aor: str) -> None:
     subscriptions = Subscriptions(HERE, "10.77.0.2", "t0ken")
     assert subscriptions.want((aor, "2001", "2002@other.example"), 0) == 1

@@ -1,5 +1,6 @@
 """JSON-RPC to a Kamailio over HTTP (its modules xhttp and jsonrpcs): list contacts, remove one."""
 
+import re
 from typing import Any, TypeVar
 
 import httpx
@@ -15,6 +16,8 @@ TABLE = "location"
 GONE = ("Contact not found", "AOR not found")
 UNKNOWN_METHOD = "Method Not Found"
 ENDED = 5  # the state of a dialog that is over, and is listed for some seconds more
+
+_NO_TEXT = re.compile("[\udc80-\udcff]")
 
 Row = tuple[str, str, int | str]
 
@@ -123,14 +126,16 @@ class Rpc:
         return (await self._listed("core.uptime", _Uptime, "kex.so")).uptime
 
     async def _listed(self, method: str, model: type[T], module: str) -> T:
-        answer = await self._call(method)
-        if answer.error is not None:
-            hint = f"; it needs loadmodule {module}" if answer.error.message == UNKNOWN_METHOD else ""
-            raise UnansweredError(f"rpc: {method}: {answer.error.message}{hint}")
+        """To the letter: a Call-ID that is no UTF-8 cannot be compared, and makes no list."""
+        content = await self._post(method)
         try:
-            return msgspec.json.decode(answer.result, type=model)
-        except msgspec.DecodeError as error:
+            answer = msgspec.json.decode(content, type=_Answer)
+            if answer.error is None:
+                return msgspec.json.decode(answer.result, type=model)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UnansweredError(f"rpc: {method} is not understood: {error}") from error
+        hint = f"; it needs loadmodule {module}" if answer.error.message == UNKNOWN_METHOD else ""
+        raise UnansweredError(f"rpc: {method}: {answer.error.message}{hint}")
 
     async def remove(self, aor: str, uri: str) -> None:
         """Take one contact out of the table; CannotEvictError, LinkLostError."""
@@ -140,7 +145,11 @@ class Rpc:
         raise CannotEvictError(answer.error.message)
 
     async def _call(self, method: str, *parameters: str) -> _Answer:
-        """LinkLostError where no answer of JSON-RPC comes; errors of Kamailio come with status 400 to 599."""
+        """LinkLostError where no answer of JSON-RPC comes."""
+        return self._decoded(_readable(await self._post(method, *parameters)), _Answer)
+
+    async def _post(self, method: str, *parameters: str) -> bytes:
+        """LinkLostError where nothing comes; errors of Kamailio come with status 400 to 599."""
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
         try:
             response = await self._client.post(self._url, content=msgspec.json.encode(request))
@@ -148,13 +157,19 @@ class Rpc:
             raise LinkLostError(f"rpc: {method}: {str(error) or type(error).__name__}") from error
         if response.status_code in (401, 403):
             raise RefusedError(f"rpc: {self._url} answers {response.status_code}")
-        return self._decoded(response.content, _Answer)
+        return response.content
 
     def _decoded(self, content: Any, model: type[M]) -> M:
         try:
             return msgspec.json.decode(content, type=model)
         except msgspec.DecodeError as error:
             raise LinkLostError(f"rpc: {self._url} is no JSON-RPC of Kamailio: {error}") from error
+
+
+def _readable(content: bytes) -> str:
+    """What a phone wrote that is no UTF-8 stands in backslash escapes, as in the frames of evapi."""
+    text = content.decode("utf-8", "surrogateescape")
+    return _NO_TEXT.sub(lambda found: rf"\\x{ord(found[0]) - 0xDC00:02x}", text)
 
 
 def _refused(method: str, fault: _Fault) -> LinkLostError:

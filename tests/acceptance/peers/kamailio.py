@@ -281,7 +281,7 @@ class Registrar(Kamailio):
         self._tables = reg_event
         if reg_event:
             text += REG_EVENT.format(folder=folder, host=host, port=port)
-            routes = routes.replace('  if (has_totag())', REG_EVENT_ROUTE + '  if (has_totag())')
+            routes = routes.replace("  if (has_totag())", REG_EVENT_ROUTE + "  if (has_totag())")
         text += routes
         super().__init__(folder, ground, address, text, prefix=prefix, memory_mb=memory_mb)
 
