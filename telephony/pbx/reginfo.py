@@ -4,6 +4,7 @@
 whose time is over is missing. So a contact is told by its URI, and what a document does not name is over.
 """
 
+import re
 from typing import Final
 
 from telephony.cdr.reading import UnreadableError
@@ -11,8 +12,9 @@ from telephony.cdr.xml_document import Element, read_element
 from telephony.pbx.kamailio import Held
 
 SIZE_LIMIT: Final = 65_535
-# Above, Kamailio has counted below nothing: a contact that was added for ever ends at its second 0.
-LONGEST_S: Final = 2**32
+# A contact that was added for ever ends at second 0 of the epoch, so Kamailio 5.6 says that it did by now.
+EVER_S: Final = -1_000_000_000
+_SECONDS: Final = re.compile(r"-?[0-9]{1,10}")
 STATES: Final = ("active", "terminated")
 
 
@@ -51,8 +53,9 @@ def _contacts(registration: Element) -> tuple[tuple[str, int | None], ...]:
     for contact in registration.named("contact"):
         if contact.attributes.get("state") not in STATES:
             raise ReginfoError("a contact that is neither active nor terminated")
-        if contact.attributes["state"] == "active":
-            found[_uri(contact)] = _left_s(contact)
+        left_s = _left_s(contact)
+        if contact.attributes["state"] == "active" and (left_s is None or left_s > 0):
+            found[_uri(contact)] = left_s
     if state not in ("active", "init", "terminated") or (found and state != "active"):
         raise ReginfoError(f"a registration that is {state} with {len(found)} active contacts")
     return tuple(found.items())
@@ -69,6 +72,6 @@ def _left_s(contact: Element) -> int | None:
     left = contact.attributes.get("expires", "")
     if not left:
         return None
-    if not (left.isascii() and left.isdigit() and len(left) <= 20):
+    if _SECONDS.fullmatch(left) is None:
         raise ReginfoError("a contact whose expires is no number")
-    return int(left) if int(left) < LONGEST_S else None
+    return int(left) if int(left) > EVER_S else None

@@ -83,6 +83,10 @@ class Subscriptions:
         """Why there is an AOR of which nothing is heard; "" where all is well."""
         return next(iter(self._troubles.values()), "")
 
+    def stands(self, aor: str) -> bool:
+        """Whether the subscription to this AOR was granted."""
+        return aor in self._of_aor and bool(self._of_aor[aor].to_tag)
+
     def want(self, aors: Collection[str], now_ms: int) -> int:
         """Subscribe to these AORs too; how many are not: too many, or no AOR that a request may name.
 

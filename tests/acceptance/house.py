@@ -240,6 +240,7 @@ class House:
         start: bool = True,
         digest: bool = True,
         activated: bool = False,
+        dialogs: bool = False,
         ways: Ways | None = None,
         sip: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
@@ -248,18 +249,23 @@ class House:
         """Start a Kamailio, let an agent join for this PBX, and start it in front.
 
         With `digest=False` the PBX trusts by IP and challenges nobody; with `activated` the sockets are
-        opened by somebody else and survive it; `ways` are other transports than UDP over IPv4, `sip` and
-        `entry` more keys of agent.yaml, `environment` more variables of the agent's process.
+        opened by somebody else and survive it; with `dialogs` the PBX says which calls go on; `ways` are
+        other transports than UDP over IPv4, `sip` and `entry` more keys of agent.yaml, `environment` more
+        variables of the agent's process.
         """
         ways = ways or Ways()
         folder, guard = self.network.folder / f"pbx-{name}", self.network.address()
         doors = {each: (self._address(each, guard), PORTS[each.rstrip("6")]) for each in ways.phones}
         host = self._address(ways.pbx, None)
         tls = ways.pbx_tls(host)
-        registrar = self.network.start(Registrar(folder, self.network, (host, SIP), digest=digest, tls=tls))
+        registrar = self.network.start(
+            Registrar(folder, self.network, (host, SIP), digest=digest, tls=tls, dialogs=dialogs)
+        )
         config = self.network.folder / f"agent-{name}" / "agent.yaml"
         config.parent.mkdir()
         made = {"sip": {**ways.sip(doors, host), **(sip or {})}, **entry}
+        if dialogs:
+            made["kamailio"] = {"rpc": f"{host}:{SIP}", "dialogs": True, "resync_s": 5}
         config.write_text(json.dumps(agent_configuration(name, guard, host, **made)))
         self.join(name, config)
         words = [own_command("pbx-agent"), "run", "--config", str(config)]
@@ -279,14 +285,20 @@ class House:
             until(lambda: self.row("shares", name) or self.state(name) == "in_sync", what=f"{name} in sync")
         return site
 
-    def before(self, asterisk: Asterisk, name: str, **settings: Any) -> Site:
-        """Start an agent in front of an Asterisk that runs; `settings` are more of its section."""
+    def before(
+        self, asterisk: Asterisk, name: str, entry: Mapping[str, Any] | None = None, **settings: Any
+    ) -> Site:
+        """Start an agent in front of an Asterisk that runs.
+
+        `entry` are more keys of agent.yaml, `settings` more of its section.
+        """
         guard, config = self.network.address(), self.network.folder / f"agent-{name}" / "agent.yaml"
         config.parent.mkdir()
         (config.parent / "asterisk.secret").write_text(f"{SECRET}\n")
         manager = f"{asterisk.host}:{MANAGER_PORT}"
         observed = {"manager": manager, "user": "pbx-agent", "secret": "asterisk.secret", **settings}
-        config.write_text(json.dumps(agent_configuration(name, guard, asterisk.host, asterisk=observed)))
+        made = agent_configuration(name, guard, asterisk.host, asterisk=observed, **(entry or {}))
+        config.write_text(json.dumps(made))
         self.join(name, config)
         words = [own_command("pbx-agent"), "run", "--config", str(config)]
         agent = Command(self.network, f"agent-{name}", words, ready="agent.ready")

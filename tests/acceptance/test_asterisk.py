@@ -11,6 +11,7 @@ import pytest
 from tests.acceptance.house import House, Site
 from tests.acceptance.peers.asterisk import SECRET, Asterisk, version
 from tests.acceptance.peers.baresip import Baresip
+from tests.acceptance.peers.loss import byes_lost
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.waiting import until
 from tests.authority import Authority
@@ -98,6 +99,37 @@ def test_phones_rooms_and_a_restart(network: Network, record_property: Callable[
     a_restart_of_asterisk(bench)
     comings_and_goings(bench)
     nobody_was_fooled(bench)
+
+
+@pytest.mark.timeout(120)
+def test_a_call_whose_bye_never_passed_is_counted_until_asterisk_says_so(network: Network) -> None:
+    """Asterisk ends it, and its BYE is lost on the way to the guard; the other call goes on."""
+    boxes = {"hq": {"model": "IP3011", "interfaces": ["pri1"]}}
+    licences = {"PBX-Port13": 3, "Relay-PRIs": 1, "Relay-Channels": 4}
+    house = House(network, licences, {"hq": "gateway"}, boxes=boxes, sync_s=1).build()
+    asterisk = network.start(Asterisk(network, ["1001", "1002", "1003"], DIALPLAN))
+    entry = {
+        "objects": [{"kind": "gateway", "name": "gw1", "aor": ["1003"]}, {"kind": "user", "aor": ["*"]}],
+        "calls": {"lines": [{"aor": ["1003"], "interface": "pri1"}]},
+    }
+    site = house.before(asterisk, "hq", entry, resync_s=5)
+    anna, bert, _gateway = phones = [site.phone(user) for user in ("1001", "1002", "1003")]
+    assert {phone.register().text for phone in phones} == {"200 OK"}
+    for phone in (anna, bert):
+        phone.call(f"sip:1003@{site.domain}")
+        phone.wait_event("CALL_ESTABLISHED")
+    site.wait_counts("relay_channel", used=2)
+    with byes_lost(network, asterisk.host, site.guard[0]):
+        channel = next(
+            word for word in asterisk.cli("core show channels concise").split("!") if "1002-" in word
+        )
+        asterisk.cli(f"channel request hangup {channel.strip()}")
+        assert site.counts("relay_channel")["used"] == 2, "nobody has told it"
+        site.wait_counts("relay_channel", used=1)
+    assert '"unknown_to_pbx"' in site.agent.log
+    assert site.told()["observed"]["trouble"] == ""
+    anna.hang_up()
+    site.wait_counts("relay_channel", used=0)
 
 
 def phones_call_each_other(bench: Bench) -> None:

@@ -13,6 +13,7 @@ import pytest
 from demo.phone import Phone
 from tests.acceptance.house import SIP, House, Site
 from tests.acceptance.peers.capture import Capture
+from tests.acceptance.peers.loss import byes_lost
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.sipp_calls import Answerer, Caller, staying
 from tests.acceptance.peers.waiting import until
@@ -36,9 +37,9 @@ ENTRY: dict[str, Any] = {
 class Trunk:
     """A site whose gateway is registered, and callers."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, dialogs: bool = False) -> None:
         self.house = House(network, LICENCES, {"hq": "gateway"}, boxes={"hq": BOX}, sync_s=1).build()
-        self.site: Site = self.house.site("hq", **ENTRY)
+        self.site: Site = self.house.site("hq", dialogs=dialogs, **ENTRY)
         self.network = network
         self.registrar = (self.site.domain, SIP)
         network.start(Answerer(network, GATEWAY, self.registrar, self.site.guard, "u1"))
@@ -57,6 +58,16 @@ class Trunk:
             scenario=staying(hold_ms),
         )
         return self.network.start(made)
+
+    def dialogs(self) -> list[dict[str, Any]]:
+        """What Kamailio knows of calls, also of those that are over."""
+        listed: list[dict[str, Any]] = self.site.registrar.rpc("dlg.list")
+        return listed
+
+    def snapshot_at_ms(self) -> int:
+        """When the agent asked Kamailio last."""
+        asked: int = self.site.told()["observed"]["snapshot_at_ms"]
+        return asked
 
     def wait_used(self, count: int, **more: int) -> None:
         """Agent and master count so many channels."""
@@ -97,6 +108,34 @@ async def test_l_h3_the_21st_call_is_refused_across_kill_9_and_none_is_lost(netw
     await asyncio.to_thread(trunk.wait_used, 0)
     row = trunk.house.pool("relay-channel@hq")
     assert (row["lent"], row["usable"]) == (CHANNELS, CHANNELS)
+
+
+@pytest.mark.timeout(120)
+async def test_a_call_whose_bye_never_passed_is_counted_until_kamailio_says_so(network: Network) -> None:
+    """Kamailio ends it, and its BYE is lost on the way to the guard; the others go on.
+
+    Then Kamailio is started anew: its memory of dialogs is empty, and the calls go on.
+    """
+    trunk = await asyncio.to_thread(Trunk, network, dialogs=True)
+    async with trunk.site.handset("1000") as anna, trunk.site.handset("1001") as bert:
+        assert (await anna.dial(GATEWAY)).status == (await bert.dial(GATEWAY)).status == 200
+        await asyncio.to_thread(trunk.wait_used, 2)
+        (dialog,) = [each for each in trunk.dialogs() if "sip:1001@" in each["from_uri"]]
+        with byes_lost(network, trunk.site.domain, trunk.site.guard[0]):
+            trunk.site.registrar.rpc("dlg.end_dlg", dialog["h_entry"], dialog["h_id"])
+            assert trunk.site.counts("relay_channel")["used"] == 2, "nobody has told it"
+            await asyncio.to_thread(trunk.wait_used, 1)
+        assert '"unknown_to_pbx"' in trunk.site.agent.log
+        assert {each["state"] for each in trunk.dialogs() if each["call-id"] != dialog["call-id"]} == {4}
+
+        trunk.site.registrar.kill()
+        trunk.site.registrar.start()
+        asked = trunk.snapshot_at_ms()
+        await asyncio.to_thread(until, lambda: trunk.snapshot_at_ms() > asked, 20, "a look at the new one")
+        assert trunk.dialogs() == []
+        assert trunk.site.counts("relay_channel")["used"] == 1
+        assert (await anna.hang_up()).status == 200
+    await asyncio.to_thread(trunk.wait_used, 0)
 
 
 async def refused_once_more(trunk: Trunk, phone: Phone) -> None:

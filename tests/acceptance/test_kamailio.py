@@ -17,6 +17,8 @@ from agent.edges.doctor.finding import Finding
 from agent.edges.doctor.kamailio import checks as kamailio_checks
 from agent.edges.kamailio.driver import Kamailio as Driver
 from agent.edges.kamailio.driver import KamailioSession
+from agent.edges.kamailio.reg_event import Watched
+from agent.endpoint import Address as Here
 from agent.kamailio import Kamailio as Settings
 from agent.service.driver import LinkLostError
 from demo.phone import Phone
@@ -32,6 +34,7 @@ from tests.acceptance.peers.waiting import until
 pytestmark = pytest.mark.real("kamailio")
 
 LOOPBACK = Loopback()
+NOTIFIED = 5071
 INJECTED = (
     Path(__file__).parent.parent / "telephony" / "recorded" / "kamailio" / "evapi-injected-user-agent.jsonl"
 )
@@ -71,6 +74,13 @@ class Folding(Phone):
         return made
 
 
+class Bytes(Phone):
+    """Its contact has a byte that is no UTF-8."""
+
+    def send_bytes(self, data: bytes, to: Address) -> None:
+        super().send_bytes(data.replace(b"Contact: <sip:2001@", b"Contact: <sip:2001\xff@"), to)
+
+
 class Seen:
     """A driver at work, as the observer uses it."""
 
@@ -83,22 +93,35 @@ class Seen:
         self.picture.ask()
         self.picture.settle(await self.session.snapshot())
 
+    def subscribed(self, aor: str) -> bool:
+        """Whether Kamailio has answered the SUBSCRIBE for this AOR."""
+        assert self.session.reg_event is not None
+        return self.session.reg_event.stands(aor)
+
+    def trouble(self) -> str:
+        """What is wrong with the subscriptions."""
+        assert self.session.reg_event is not None
+        return self.session.reg_event.trouble
+
     def contacts(self) -> set[tuple[str, str]]:
         """What it shows."""
         return {contact.key for contact in self.picture.contacts()}
 
 
 @asynccontextmanager
-async def observed(registrar: Registrar) -> AsyncIterator[Seen]:
-    """A driver of this Kamailio that has taken its first snapshot."""
-    evapi = f"{registrar.host}:{EVAPI}"
-    settings = Settings.model_validate({"rpc": f"{registrar.host}:{registrar.port}", "evapi": evapi})
+async def observed(registrar: Registrar, *, reg_event: bool = False) -> AsyncIterator[Seen]:
+    """A driver of this Kamailio that has taken its first snapshot; it hears of changes by evapi or NOTIFY."""
+    told = (
+        {"reg_event": f"{registrar.host}:{NOTIFIED}"} if reg_event else {"evapi": f"{registrar.host}:{EVAPI}"}
+    )
+    settings = Settings.model_validate({"rpc": f"{registrar.host}:{registrar.port}", **told})
+    watched = Watched(Here(registrar.host, registrar.port), registrar.host, ("2001",))
     picture = Picture()
 
     def changed(change: Change) -> None:
         picture.change(change)
 
-    async with Driver(settings, SystemClock()).connect(changed) as session:
+    async with Driver(settings, SystemClock(), watched).connect(changed) as session:
         seen = Seen(session, picture)
         await seen.resync()
         yield seen
@@ -187,6 +210,65 @@ async def test_the_driver_shows_what_a_real_kamailio_holds(tmp_path: Path) -> No
                 await seen.session.ended()
             with pytest.raises(LinkLostError):
                 await seen.session.snapshot()
+
+
+async def test_reg_event_tells_what_a_kamailio_holds_whose_script_is_not_ours(tmp_path: Path) -> None:
+    """RFC 3680: a registration, a second device, ul.rm, an expiry, the last one, a contact for ever.
+
+    2001 stands in agent.yaml; 2002 is subscribed to when the table first shows it.
+    """
+    with Registrar(tmp_path, LOOPBACK, (own_address(), SIP), reg_event=True) as registrar:
+        async with observed(registrar, reg_event=True) as seen, phone_of(registrar, "2001") as anna:
+            await anna.register(60)
+            await eventually(lambda: seen.contacts() == {("2001", anna.contact)}, what="a registration")
+            async with phone_of(registrar, "2001", Hostile) as desk:
+                await desk.register(2)
+                both = {("2001", anna.contact), ("2001", desk.contact)}
+                await eventually(lambda: seen.contacts() == both, what="a second device")
+                desk.close()  # it refreshes no more
+                await eventually(lambda: seen.contacts() == {("2001", anna.contact)}, what="its expiry")
+            registrar.rpc("ul.rm", "location", "2001")
+            await eventually(lambda: seen.contacts() == set(), what="ul.rm, at once")
+
+            await anna.register(2)
+            await eventually(lambda: seen.contacts() == {("2001", anna.contact)}, what="it is back")
+            anna.close()
+            await eventually(lambda: seen.contacts() == set(), what="the expiry of the last contact")
+
+            async with phone_of(registrar, "2002") as bert:
+                await bert.register(60)
+                await seen.resync()
+                assert seen.contacts() == {("2002", bert.contact)}
+                await eventually(lambda: seen.subscribed("2002"), what="its subscription")
+                await bert.unregister()
+                await eventually(lambda: seen.contacts() == set(), what="an un-REGISTER")
+            trunk = "sip:trunk@192.0.2.1;x=1"
+            registrar.rpc("ul.add", "location", "2001", trunk, 0, 1.0, "", 0, 0, 0)
+            await eventually(lambda: seen.contacts() == {("2001", trunk)}, what="a contact for ever")
+            assert [contact.expires_ms for contact in seen.picture.contacts()] == [None]
+            await seen.resync()
+            assert seen.contacts() == {("2001", trunk)}
+
+
+async def test_a_script_that_answers_no_subscribe_is_named(tmp_path: Path) -> None:
+    """The table is read all the same."""
+    with Registrar(tmp_path, LOOPBACK, (own_address(), SIP)) as registrar:
+        async with observed(registrar, reg_event=True) as seen, phone_of(registrar, "2001") as anna:
+            await anna.register(60)
+            await eventually(lambda: seen.trouble() != "", what="the answer")
+            assert seen.trouble() == "reg event of 2001: Kamailio answers 403 to SUBSCRIBE"
+            await seen.resync()
+            assert seen.contacts() == {("2001", anna.contact)}
+
+
+async def test_a_contact_that_is_no_utf_8_ends_nothing(tmp_path: Path) -> None:
+    with Registrar(tmp_path, LOOPBACK, (own_address(), SIP), agent=()) as registrar:
+        async with observed(registrar) as seen, phone_of(registrar, "2001", Bytes) as phone:
+            await phone.register(60)
+            await eventually(lambda: len(seen.contacts()) == 1, what="whatever it is named")
+            before = seen.contacts()
+            await seen.resync()
+            assert seen.contacts() == before
 
 
 def both_sites(house: House) -> tuple[Site, Site]:

@@ -52,7 +52,16 @@ class RegEvent(asyncio.DatagramProtocol):
         left = self._subscriptions.want(wanted, self._clock.monotonic_ms())
         self._look()
         told = f"reg event: {left} AORs are seen by the list alone" if left else ""
-        return self._subscriptions.trouble or told
+        return self.trouble or told
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong and the administrator should know, or ""."""
+        return self._subscriptions.trouble
+
+    def stands(self, aor: str) -> bool:
+        """Whether Kamailio has granted a subscription to this AOR."""
+        return self._subscriptions.stands(aor)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is bound."""

@@ -63,6 +63,7 @@ include_file "{file}"
 # Dialogs of every call, as docs/kamailio.md tells it.
 DIALOGS = """loadmodule "dialog.so"
 modparam("dialog","db_mode",0)
+modparam("tm","fr_timer",1000)
 """
 
 # RFC 3680; its tables are files of their own for each start.
@@ -277,7 +278,7 @@ class Registrar(Kamailio):
             routes = routes.replace('save("location")', "route(PBX_AGENT_SAVE)")
         if dialogs:
             text += DIALOGS
-            routes = routes.replace("record_route();", "record_route(); dlg_manage();")
+            routes = routes.replace("record_route();", "dlg_manage(); record_route();")
         self._tables = reg_event
         if reg_event:
             text += REG_EVENT.format(folder=folder, host=host, port=port)
@@ -295,7 +296,7 @@ class Registrar(Kamailio):
             (self.folder / "tls.cfg").write_text(self.tls.written())
         super().start()
 
-    def rpc(self, method: str, *parameters: str) -> Any:
+    def rpc(self, method: str, *parameters: str | float) -> Any:
         """Return the result of a JSON-RPC call; LookupError with Kamailio's text if it refuses."""
         connection = http.client.HTTPConnection(self.host, self.port)
         connection.sock = self._ground.connect(self.host, self.port)
