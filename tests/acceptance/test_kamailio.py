@@ -142,11 +142,15 @@ async def phone_of(
         phone.close()
 
 
-def examined(registrar: Registrar) -> list[Finding]:
+def examined(registrar: Registrar, **more: object) -> list[Finding]:
     """What `pbx-agent doctor` says of this Kamailio."""
     here = f"{registrar.host}:{registrar.port}"
-    kamailio = {"rpc": here, "evapi": f"{registrar.host}:{EVAPI}", "asks": True}
-    entry = {"name": "hq", "software": 13, "sip": {"pbx": f"udp:{here}"}, "kamailio": kamailio}
+    kamailio = {"rpc": here, "evapi": f"{registrar.host}:{EVAPI}", **(more or {"asks": True})}
+    sip: dict[str, object] = {"pbx": f"udp:{here}"}
+    if more:
+        sip["listen"] = ("udp:127.0.0.9:5060",)
+    calls = {"lines": ({"aor": ("7000",)},)}
+    entry = {"name": "hq", "software": 13, "sip": sip, "kamailio": kamailio, "calls": calls if more else {}}
     return list(kamailio_checks(PbxEntry.model_validate(entry)))
 
 
@@ -204,6 +208,9 @@ async def test_the_driver_shows_what_a_real_kamailio_holds(tmp_path: Path) -> No
             await seen.session.evict(Contact("2001", "sip:nobody@127.0.0.1"))  # gone already
 
             assert [found.state for found in examined(registrar)] == ["ok", "ok"]
+            said = [examined(registrar, dialogs=dialogs)[-1] for dialogs in (True, False)]
+            assert [found.state for found in said] == ["failed", "warning"]
+            assert "Method Not Found" in said[0].detail
             registrar.kill()
             assert [found.state for found in examined(registrar)] == ["failed", "failed"]
             with pytest.raises(LinkLostError):
