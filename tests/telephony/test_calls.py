@@ -244,6 +244,19 @@ def test_what_the_pbx_does_not_know_any_more_is_over() -> None:
     assert early.sent
 
 
+def test_a_pbx_that_was_started_anew_knows_nothing_of_what_was_before() -> None:
+    trunk = Trunk(channels=4)
+    old, new = trunk.invite("c1"), trunk.invite("c2")
+    trunk.answer(old, 200)
+    trunk.after(1_000)
+    started = trunk.scene.now
+    trunk.answer(new, 200)
+    trunk.after(1_000)
+    assert len(trunk.scene.guard.reconcile((), started, trunk.scene.now, trunk.scene.now)) == 1
+    trunk.hang_up(old)
+    assert trunk.busy == 0
+
+
 # ---- the same call, or another one
 
 
@@ -477,3 +490,16 @@ def test_the_table_has_no_way_back_from_a_refusal() -> None:
     assert {state for state, event in TABLE if event == Event.ANSWERED} == {
         State.TRYING, State.RINGING, State.TALKING, State.OVER,
     }  # fmt: skip
+
+
+def test_a_stored_call_that_the_pbx_does_not_know_is_over() -> None:
+    """It was answered, or showed itself last, before the agent was started anew."""
+    trunk = Trunk(channels=4)
+    trunk.answer(trunk.invite("c1"), 200)
+    records = [counted.record for counted in trunk.counted if counted.record is not None]
+    answered_ms = trunk.scene.now
+    after = Trunk(channels=4)
+    after.scene.guard.restore_calls(records[-1:], answered_ms + 5_000)
+    for since_ms, ends in ((answered_ms + 1, 0), (answered_ms, 1)):
+        outputs = after.scene.guard.reconcile((), since_ms, answered_ms + 6_000, answered_ms + 6_000)
+        assert len(outputs) == ends

@@ -91,6 +91,7 @@ def test_a_subscribe_is_a_sound_request(notifier: Notifier) -> None:
 def test_the_recorded_notifies_tell_the_whole_sets(notifier: Notifier) -> None:
     """The first one has no body and says nothing; a repeat and what was overtaken say nothing either."""
     assert notifier.notify(b"") == (200, None)
+    assert notifier.subscriptions.trouble == ""
     notifier.answer()  # after the first NOTIFY, as may be
     for number, body in enumerate(documents("reg-event-2001.txt"), start=3):
         status, held = notifier.notify(body, cseq=number)
