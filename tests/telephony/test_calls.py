@@ -499,6 +499,7 @@ def test_a_stored_call_that_the_pbx_does_not_know_is_over() -> None:
     records = [counted.record for counted in trunk.counted if counted.record is not None]
     answered_ms = trunk.scene.now
     after = Trunk(channels=4)
+    after.scene.verdict.busy = {records[-1].unit: ("gw1", "pri1")}
     after.scene.guard.restore_calls(records[-1:], answered_ms + 5_000)
     for since_ms, ends in ((answered_ms + 1, 0), (answered_ms, 1)):
         outputs = after.scene.guard.reconcile((), since_ms, answered_ms + 6_000, answered_ms + 6_000)
