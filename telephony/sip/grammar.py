@@ -42,7 +42,7 @@ _ADDRESS: Final = re.compile(
     LWS + rb"(?:(?:" + QUOTED + rb"|[^\"<>,;:@]*+)" + LWS + rb"<(" + SCHEME + rb":[^<>\" \t\r\n]++)>"
     + rb"|(" + SCHEME + rb":[^<>\",;? \t\r\n]++))(" + PARAMS + rb")" + LWS
 )  # fmt: skip
-_ELEMENT: Final = re.compile(rb"(?:" + QUOTED + rb'|<[^<>]*+>|[^",<])++')
+_ELEMENT: Final = re.compile(rb"(?:" + QUOTED + rb'|<(?:[^<>]*+>)?+|[^",<])++')
 
 # As numbers: bytes find a number at once, a text of one byte only by a detour of twenty times the cost.
 COMMA: Final = 0x2C
@@ -158,8 +158,6 @@ def split_elements(value: bytes, most: int = ELEMENT_LIMIT) -> list[bytes]:
             position = match.end()
         elif value[position : position + 1] == b'"':
             break  # an unclosed quote takes the rest
-        else:
-            position += value[position : position + 1] != b","
         if value[position : position + 1] == b",":
             elements.append(value[start:position])
             start = position = position + 1
