@@ -126,7 +126,10 @@ class Subscriptions:
         return requests
 
     def next_timer(self) -> int | None:
-        """When `due` may have work, in monotonic ms."""
+        """When `due` may have work, in monotonic ms; who waits for the pace waits for an answer to others."""
+        open_ = [each.next_ms for each in self._of_aor.values() if each.asked_ms >= 0]
+        if len(open_) >= AT_ONCE:
+            return min(open_)
         return min((each.next_ms for each in self._of_aor.values()), default=None)
 
     def receive(self, data: bytes, source: Flow, now_ms: int) -> Received:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from agent.config import PbxEntry
 from agent.edges.firewall.passage import NOTHING_HERE, redirected, set_aside
+from agent.edges.kamailio.reg_event import Watched
 from agent.edges.kamailio.rpc import Rpc
 from agent.kamailio import Kamailio
 from agent.service.driver import CannotEvictError, LinkLostError, RefusedError, UnansweredError
@@ -157,6 +158,21 @@ def test_what_passes_unasked_is_not_counted_when_the_pbx_shows_it() -> None:
     rows = [Row("user", ("20*",))]
     assert _named(Directory(rows, Unknown.PASS), "example.com", "2001") is not None
     assert _named(Directory(rows, Unknown.PASS), "example.com", "3001@example.com") is None
+
+
+def test_exact_aors_of_agent_yaml_are_watched_from_the_beginning() -> None:
+    """A pattern names no AOR, and what passes unasked is not counted."""
+    rows = (
+        {"kind": "user", "aor": ("2001", "20*", "200?")},
+        {"kind": "pass", "aor": ("9000",)},
+        {"kind": "group", "aor": ("11@example.com",)},
+    )
+    entry = {"name": "hq", "software": 13, "objects": rows}
+    for sip, domain in (({}, "192.0.2.1"), ({"domain": "example.com"}, "example.com")):
+        listening = {"listen": ("udp:192.0.2.2:5060",), "pbx": "udp:192.0.2.1:5060", **sip}
+        watched = Watched.of(PbxEntry.model_validate({**entry, "sip": listening}))
+        assert (watched.domain, str(watched.pbx)) == (domain, "192.0.2.1:5060")
+        assert watched.aors == ("2001", "11@example.com")
 
 
 def test_nothing_leads_around_where_kamailio_is_the_edge() -> None:

@@ -14,6 +14,7 @@ from telephony.pbx.subscription import (
     GIVE_UP_MS,
     LIMIT,
     REFUSED_MS,
+    T1_MS,
     Subscriptions,
 )
 from telephony.sip import message as sip
@@ -93,11 +94,13 @@ def test_the_recorded_notifies_tell_the_whole_sets(notifier: Notifier) -> None:
     assert notifier.notify(b"") == (200, None)
     assert notifier.subscriptions.trouble == ""
     notifier.answer()  # after the first NOTIFY, as may be
-    for number, body in enumerate(documents("reg-event-2001.txt"), start=3):
-        status, held = notifier.notify(body, cseq=number)
-        assert status == 200
-        assert held is not None
-    assert held.contacts == ()
+    told = [
+        notifier.notify(body, cseq=number)
+        for number, body in enumerate(documents("reg-event-2001.txt"), start=3)
+    ]
+    assert [(status, held and len(held.contacts)) for status, held in told] == [
+        (200, count) for count in (1, 1, 2, 1, 0, 1, 0)
+    ]
     assert notifier.notify(documents("reg-event-2001.txt")[0], cseq=9) == (200, None)
     assert notifier.notify(documents("reg-event-2001.txt")[0], cseq=4) == (200, None)
     assert notifier.subscriptions.trouble == ""
@@ -200,8 +203,10 @@ def test_there_is_a_limit_and_a_pace() -> None:
     subscriptions = subscribed(*(str(number) for number in range(LIMIT)))
     first = subscriptions.due(0)
     assert len(first) == AT_ONCE
+    assert subscriptions.next_timer() == T1_MS, "the others wait for answers, and for no clock"
     for data in first:
         Notifier(subscriptions, scanned(data)).answer()
+    assert subscriptions.next_timer() == 0
     assert len(subscriptions.due(0)) == AT_ONCE
     assert subscriptions.want([], 0) == 0
     assert subscriptions.want(["a"], 0) == 0  # there was room: nobody else is wanted any more
