@@ -1,14 +1,20 @@
 """What every acceptance test stands on: a network of its own, loud skips, logs of failed tests."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.peers import asterisk
+from tests.acceptance.peers import asterisk, kamailio
 from tests.acceptance.peers.network import NamespaceRefusedError, Network, program
 
 LOG_TAIL = 4000
+# What is no program on the path.
+FOUND: dict[str, Callable[[], object]] = {
+    "asterisk": asterisk.root,
+    "presence_reginfo": partial(kamailio.module, "presence_reginfo", "kamailio-presence-modules"),
+}
 SURPRISE = b"Traceback (most recent call last)"
 FOLDER = pytest.StashKey[Path]()
 
@@ -18,7 +24,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("real"):
         for name in mark.args:
             try:
-                asterisk.root() if name == "asterisk" else program(name)
+                FOUND.get(name, partial(program, name))()
             except FileNotFoundError as missing:
                 pytest.skip(f"NOT RUN: {missing}")
 

@@ -241,6 +241,7 @@ class House:
         digest: bool = True,
         activated: bool = False,
         dialogs: bool = False,
+        reg_event: bool = False,
         ways: Ways | None = None,
         sip: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
@@ -249,9 +250,10 @@ class House:
         """Start a Kamailio, let an agent join for this PBX, and start it in front.
 
         With `digest=False` the PBX trusts by IP and challenges nobody; with `activated` the sockets are
-        opened by somebody else and survive it; with `dialogs` the PBX says which calls go on; `ways` are
-        other transports than UDP over IPv4, `sip` and `entry` more keys of agent.yaml, `environment` more
-        variables of the agent's process.
+        opened by somebody else and survive it; with `dialogs` the PBX says which calls go on, with
+        `reg_event` it tells of registrations by NOTIFY, and is not asked again. `ways` are other transports
+        than UDP over IPv4, `sip` and `entry` more keys of agent.yaml, `environment` more variables of the
+        agent's process.
         """
         ways = ways or Ways()
         folder, guard = self.network.folder / f"pbx-{name}", self.network.address()
@@ -259,13 +261,23 @@ class House:
         host = self._address(ways.pbx, None)
         tls = ways.pbx_tls(host)
         registrar = self.network.start(
-            Registrar(folder, self.network, (host, SIP), digest=digest, tls=tls, dialogs=dialogs)
+            Registrar(
+                folder,
+                self.network,
+                (host, SIP),
+                digest=digest,
+                tls=tls,
+                dialogs=dialogs,
+                reg_event=reg_event,
+            )
         )
         config = self.network.folder / f"agent-{name}" / "agent.yaml"
         config.parent.mkdir()
         made = {"sip": {**ways.sip(doors, host), **(sip or {})}, **entry}
         if dialogs:
             made["kamailio"] = {"rpc": f"{host}:{SIP}", "dialogs": True, "resync_s": 5}
+        if reg_event:
+            made["kamailio"] = {"rpc": f"{host}:{SIP}", "reg_event": f"{guard}:5071", "resync_s": 3_600}
         config.write_text(json.dumps(agent_configuration(name, guard, host, **made)))
         self.join(name, config)
         words = [own_command("pbx-agent"), "run", "--config", str(config)]

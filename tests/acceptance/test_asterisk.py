@@ -101,6 +101,7 @@ def test_phones_rooms_and_a_restart(network: Network, record_property: Callable[
     nobody_was_fooled(bench)
 
 
+@pytest.mark.real("nft")
 @pytest.mark.timeout(120)
 def test_a_call_whose_bye_never_passed_is_counted_until_asterisk_says_so(network: Network) -> None:
     """Asterisk ends it, and its BYE is lost on the way to the guard; the other call goes on."""

@@ -110,6 +110,7 @@ async def test_l_h3_the_21st_call_is_refused_across_kill_9_and_none_is_lost(netw
     assert (row["lent"], row["usable"]) == (CHANNELS, CHANNELS)
 
 
+@pytest.mark.real("nft")
 @pytest.mark.timeout(120)
 async def test_a_call_whose_bye_never_passed_is_counted_until_kamailio_says_so(network: Network) -> None:
     """Kamailio ends it, and its BYE is lost on the way to the guard; the others go on.

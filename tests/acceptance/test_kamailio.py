@@ -219,6 +219,7 @@ async def test_the_driver_shows_what_a_real_kamailio_holds(tmp_path: Path) -> No
                 await seen.session.snapshot()
 
 
+@pytest.mark.real("presence_reginfo")
 async def test_reg_event_tells_what_a_kamailio_holds_whose_script_is_not_ours(tmp_path: Path) -> None:
     """RFC 3680: a registration, a second device, ul.rm, an expiry, the last one, a contact for ever.
 
@@ -255,6 +256,25 @@ async def test_reg_event_tells_what_a_kamailio_holds_whose_script_is_not_ours(tm
             assert [contact.expires_ms for contact in seen.picture.contacts()] == [None]
             await seen.resync()
             assert seen.contacts() == {("2001", trunk)}
+
+
+@pytest.mark.real("presence_reginfo")
+@pytest.mark.timeout(120)
+async def test_who_goes_around_the_guard_is_counted_by_reg_event(network: Network) -> None:
+    """The table is read once: all that follows came by NOTIFY."""
+    house = House(network, {"PBX-Port13": 2}, {"hq": "gateway"}, sync_s=1).build()
+    objects = [{"kind": "user", "aor": ["1001", "1002"]}, *GROUPS]
+    site = house.site("hq", reg_event=True, objects=objects)
+    async with phone_of(site.registrar, "1001", ground=network) as around, site.handset("1002") as phone:
+        assert (await around.register()).status == (await phone.register()).status == 200
+        site.wait_counts(used=2, surplus=0)
+        site.registrar.rpc("ul.rm", "location", "1001")
+        site.wait_counts(used=1)
+        assert site.told()["observed"]["contacts"] == 1
+        assert site.told()["observed"]["trouble"] == ""
+        assert (await phone.unregister()).status == 200
+        site.wait_counts(used=0)
+    house.assert_never_over()
 
 
 async def test_a_script_that_answers_no_subscribe_is_named(tmp_path: Path) -> None:

@@ -169,6 +169,14 @@ request_route {{
 """
 
 
+def module(name: str, package: str) -> Path:
+    """Return the file of a module; FileNotFoundError names its Debian package."""
+    found = Path(MODULES) / f"{name}.so"
+    if not found.exists():
+        raise FileNotFoundError(f"{found} is not there (package {package})")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Secured:
     """A PBX with TLS at port 5061: what it shows, whom it believes, and whether it wants to be shown."""
