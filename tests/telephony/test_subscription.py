@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from telephony.address import Flow
 from telephony.pbx.kamailio import Held
@@ -53,18 +55,22 @@ class Notifier:
     ) -> tuple[int, Held | None]:
         """Send a NOTIFY; the status of the answer and what was told."""
         self.cseq = cseq or self.cseq + 1
-        call_id = self.request.call_id.decode()
-        data = (
-            "NOTIFY sip:pbx-agent@10.77.0.1:5071 SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP 10.77.0.2:5066;branch=z9hG4bK{self.cseq}\r\n"
-            f"To: <sip:pbx-agent@10.77.0.1>;tag={tag or self.request.tag(sip.FROM).decode()}\r\n"
-            f"From: <{AOR}>;tag=k1\r\nCSeq: {self.cseq} NOTIFY\r\nCall-ID: {call_id}\r\n"
-            f"Content-Length: {len(body)}\r\nMax-Forwards: 70\r\nEvent: reg\r\n"
-            f"Subscription-State: {state};expires=599\r\nContent-Type: application/reginfo+xml\r\n\r\n"
-        ).encode() + body
+        data = self.message(body, self.cseq, tag, state)
         answer, held = self.subscriptions.receive(data, KAMAILIO, now_ms)
         assert answer is not None
         return scanned(answer).status, held
+
+    def message(self, body: bytes, cseq: int, tag: str = "", state: str = "active") -> bytes:
+        """A NOTIFY."""
+        call_id = self.request.call_id.decode()
+        return (
+            "NOTIFY sip:pbx-agent@10.77.0.1:5071 SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP 10.77.0.2:5066;branch=z9hG4bK{cseq}\r\n"
+            f"To: <sip:pbx-agent@10.77.0.1>;tag={tag or self.request.tag(sip.FROM).decode()}\r\n"
+            f"From: <{AOR}>;tag=k1\r\nCSeq: {cseq} NOTIFY\r\nCall-ID: {call_id}\r\n"
+            f"Content-Length: {len(body)}\r\nMax-Forwards: 70\r\nEvent: reg\r\n"
+            f"Subscription-State: {state};expires=599\r\nContent-Type: application/reginfo+xml\r\n\r\n"
+        ).encode() + body
 
 
 def subscribed(*aors: str) -> Subscriptions:
@@ -177,6 +183,18 @@ def test_a_document_of_another_aor_or_none_at_all_tells_nothing(notifier: Notifi
 )
 def test_what_is_no_message_of_a_subscription_is_nothing(notifier: Notifier, data: bytes) -> None:
     assert notifier.subscriptions.receive(data, KAMAILIO, 0) == (None, None)
+
+
+@given(st.binary(max_size=60), st.integers(0, 700), st.integers(0, 60))
+@example(b"", 0, 0)
+def test_a_broken_notify_raises_nothing(junk: bytes, at: int, cut: int) -> None:
+    """What it tells, if it tells anything, is of the AOR that was asked for."""
+    subscriptions = subscribed("2001")
+    notifier = Notifier(subscriptions, scanned(subscriptions.due(0)[0]))
+    whole = notifier.message(document(contact()), 2)
+    answer, held = subscriptions.receive(whole[:at] + junk + whole[at + cut :], KAMAILIO, 0)
+    assert held is None or (answer is not None and held.aor.endswith(":2001@10.77.0.2"))
+    assert answer is None or scan(answer) is not None
 
 
 @pytest.mark.parametrize(
