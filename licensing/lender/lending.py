@@ -77,18 +77,29 @@ def fall(state: State, agent: str, class_: str, granted: int) -> State:
 
 
 def move(state: State, agent: str, class_: str) -> State:
-    """Units drawn elsewhere are drawn where the PBX draws now, as far as something is free there (L.r23)."""
+    """Units drawn elsewhere are drawn where the PBX draws now, as far as something is free there (L.r23).
+
+    So are those above what a pool has left, where another pool of the family has more: a phone on a removed
+    SMB-Port is no reason to leave a Port unused (L.r31).
+    """
     bundle = state.bundle(agent, class_)
     share = state.share(agent, class_)
-    if bundle is None or all(any(key in slot for slot in bundle) for key in share.drawn):
+    if bundle is None or not surplus_draws(state, agent, class_):
         return state
     software = state.software_for(agent, class_)
     drawn = dict(share.drawn)
     for slot, keys in zip(bundle, _by_slot(state.classes[class_], drawn), strict=True):
-        foreign = [key for key in keys if key not in slot]
+        leaving = {
+            key: min(drawn[key], max(0, -free(state, key, software))) if key in slot else drawn[key]
+            for key in keys
+        }
         there = sum(max(0, available(state, key, agent, software)) for key in slot)
-        moving = min(sum(drawn[key] for key in foreign), there)
-        _take_away(drawn, foreign, moving)
+        moving = min(sum(leaving.values()), there)
+        left = moving
+        for key, units in leaving.items():
+            gone = min(units, left)
+            _take_away(drawn, [key], gone)
+            left -= gone
         _draw(state, drawn, slot, moving, agent, software)
     changed = share.changed(share.granted, share.max_software, drawn, state.position)
     return state.with_share(agent, class_, changed)

@@ -307,12 +307,15 @@ class World:
                 foreign[-1].keys[number] = gone.keys[number]
 
     def move(self) -> None:
-        """L.r23: a PBX that became local, or is local no more, uses the units there as far as they go."""
+        """L.r23: a PBX that became local, or is local no more, uses the units there as far as they go.
+
+        L.r31: the same where nothing is installed any more of what it has, and something is of its family.
+        """
         for draw in self.draws:
             software = self.pbxs[draw.pbx].software
             for number, slot in enumerate(self.wanted(draw.pbx, draw.standby) if draw.keys else ()):
                 free = [key for key in slot if self.free(key, software, draw.pbx)]
-                if draw.keys[number] not in slot and free:
+                if (draw.keys[number] not in slot or not self.releases(draw.keys[number])) and free:
                     draw.keys[number] = free[0]
         for home in self.homes.values():
             if home not in self.failed:

@@ -172,3 +172,14 @@ def test_rented_upgrades_convert_nothing_and_rented_units_stay_rented() -> None:
 
 def crediting_of(house: House, units: int) -> Change:
     return administration.change(house.state, [Credited("isc", units, "bought", "anna", 0)])
+
+
+def test_l_r31_a_phone_on_a_removed_smb_port_leaves_no_port_unused() -> None:
+    house = House((HQ,))
+    house.install("1 PBX-Port13$20")
+    assert house.register("trunk", "hq", "trunk") is None
+    house.remove("1 PBX-Port13$20")
+    assert house.install("2 PBX-Port13") is None
+    assert house.register("dora", "hq") is None, "one of the two serves the trunk"
+    assert (house.used("port"), house.used("smb-port")) == (2, 0)
+    assert house.register("carl", "hq") == "no_free_licence"
