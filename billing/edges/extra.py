@@ -1,6 +1,5 @@
 """What billing can do only with an extra of the package, and how to get it."""
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,14 +25,3 @@ def einvoice_needed() -> Iterator[None]:
         yield
     except (ImportError, OSError) as error:
         raise ExtraMissingError(f"{HINT} ({error})") from error
-
-
-def has_einvoice() -> bool:
-    """Whether PDF and e-invoices can be made here."""
-    try:
-        with einvoice_needed():
-            for name in ("babel", "facturx", "jinja2", "saxonche", "weasyprint"):
-                importlib.import_module(name)
-    except ExtraMissingError:
-        return False
-    return True

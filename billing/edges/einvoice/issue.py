@@ -8,7 +8,8 @@ from billing.edges.einvoice import checks
 from billing.edges.einvoice.adapter import EN16931, FRANCE, StructureError, cii, embed
 from billing.edges.einvoice.schematron import BATCH, Finding, judge
 from billing.edges.pdf.local_dates import LocalDates
-from billing.edges.pdf.paper import Plots, pdf
+from billing.edges.pdf.paper import pdf
+from billing.edges.pdf.usage import Plots
 from billing.edges.pdf.view import view
 
 

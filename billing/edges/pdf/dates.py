@@ -10,6 +10,9 @@ class Dates(Protocol):
     def day(self, day: date) -> str:
         """4 November 2026."""
 
+    def short(self, day: date) -> str:
+        """4 Nov, where the year is known."""
+
     def month(self, day: date) -> str:
         """November 2026."""
 
@@ -18,6 +21,10 @@ class IsoDates:
     """2026-11-04 and 2026-11: understood in every language, and no library needed."""
 
     def day(self, day: date) -> str:
+        """2026-11-04."""
+        return day.isoformat()
+
+    def short(self, day: date) -> str:
         """2026-11-04."""
         return day.isoformat()
 

@@ -19,6 +19,7 @@ class Figures:
     leading: str = ""
     """The currency sign, before the amount."""
     trailing: str = ""
+    percent: str = "%"
 
     def count(self, number: int) -> str:
         """1 234."""
@@ -34,14 +35,13 @@ class Figures:
         """20 %, 5,5 %."""
         whole, part = divmod(basis_points, 100)
         digits = f"{part:02}".rstrip("0")
-        space = "" if self.leading else NO_BREAK_SPACE
-        return f"{whole}{self.decimal + digits if digits else ''}{space}%"
+        return f"{whole}{self.decimal + digits if digits else ''}{self.percent}"
 
 
 FIGURES = {
-    "fr": Figures(NARROW_SPACE, ",", trailing=f"{NO_BREAK_SPACE}€"),
+    "fr": Figures(NARROW_SPACE, ",", trailing=f"{NO_BREAK_SPACE}€", percent=f"{NARROW_SPACE}%"),
     "it": Figures(".", ",", trailing=f"{NO_BREAK_SPACE}€"),
-    "de": Figures(".", ",", trailing=f"{NO_BREAK_SPACE}€"),
+    "de": Figures(".", ",", trailing=f"{NO_BREAK_SPACE}€", percent=f"{NO_BREAK_SPACE}%"),
     "en": Figures(",", ".", leading="€"),
 }
 

@@ -19,6 +19,10 @@ class LocalDates:
         """4 novembre 2026."""
         return format_date(day, "long", self._locale)
 
+    def short(self, day: date) -> str:
+        """4 nov."""
+        return format_skeleton("MMMd", day, locale=self._locale)
+
     def month(self, day: date) -> str:
         """novembre 2026."""
         return format_skeleton("yMMMM", day, locale=self._locale)

@@ -3,14 +3,12 @@
 from importlib import resources
 
 from billing.edges.extra import einvoice_needed
+from billing.edges.pdf.usage import Plots
 from billing.edges.pdf.view import Page
 
 with einvoice_needed():
     import jinja2
     import weasyprint  # type: ignore[import-untyped]
-
-Plots = tuple[tuple[str, str], ...]
-"""Caption and SVG."""
 
 
 class NothingIsFetched(weasyprint.URLFetcher):  # type: ignore[misc]

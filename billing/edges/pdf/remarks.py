@@ -19,10 +19,11 @@ def month(period: int) -> tuple[date, date]:
 
 
 def remark(line: Line, words: Catalogue, day: Callable[[date], str] = date.isoformat) -> str:
-    """Calls and billed time, or the days on which an option was on; "" where there is nothing to say."""
+    """Calls and billed time, or the days on which an option was on; "" for the whole month."""
     if line.sort is not Sort.CALLS:
-        spans = [(day(date.fromisoformat(first)), day(date.fromisoformat(last))) for first, last in line.days]
-        return ", ".join(words.say("days", first=first, last=last) for first, last in spans)
+        spans = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in line.days]
+        parts = [(first, last) for first, last in spans if (first, last) != month(line.origin)]
+        return ", ".join(words.say("days", first=day(first), last=day(last)) for first, last in parts)
     if line.item.startswith("SMS"):
         return words.say("one_sms") if line.calls == 1 else words.say("sms", count=line.calls)
     count = words.say("one_call") if line.calls == 1 else words.say("calls", count=line.calls)

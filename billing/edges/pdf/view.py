@@ -11,6 +11,7 @@ from billing.edges.pdf.dates import Dates
 from billing.edges.pdf.figures import FIGURES, Figures
 from billing.edges.pdf.remarks import NOTES, month, remark
 
+ONE_PAGE = 24
 NO_ENTITY = ("", "(none)")
 
 
@@ -57,6 +58,11 @@ class Page:
     totals: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
 
+    @property
+    def long(self) -> bool:
+        """Whether its lines are set closer, since they fill more than a page."""
+        return sum(len(section.rows) for section in self.sections) > ONE_PAGE
+
 
 HEADINGS = (
     "bill_to",
@@ -102,8 +108,8 @@ def view(document: Document, dates: Dates) -> Page:
 
 def address(who: Party, other: Party) -> tuple[str, ...]:
     """Name and postal address, line by line; the country where the other is elsewhere."""
-    said = who.name, who.street, f"{who.postcode} {who.city}"
-    return said if who.country == other.country else (*said, who.country)
+    abroad = "" if who.country == other.country else f"{who.country}-"
+    return who.name, who.street, f"{abroad}{who.postcode} {who.city}"
 
 
 def legal_id(who: Party, words: Catalogue) -> str:
@@ -188,7 +194,7 @@ def section(heading: str, lines: Sequence[Line], words: Catalogue, figures: Figu
             Row(
                 account="" if line.account == shown else line.account,
                 item=words.item(line.item, line.label),
-                note=remark(line, words, dates.day),
+                note=remark(line, words, dates.short),
                 quantity=figures.count(line.quantity),
                 unit=figures.amount(line.unit_cents),
                 net=figures.amount(line.net_cents),
