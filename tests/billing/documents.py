@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from billing.core.detail import Detail
 from billing.core.document import Document, Party, Payment
 from billing.core.invoice import Invoice, Line, Sort
 
@@ -66,6 +67,46 @@ def reference() -> Document:
         line(Sort.CALLS, "SPECIAL", 160, account="202", calls=2, seconds=274),
     )
     return issued(Invoice("", PERIOD, lines, 2000))
+
+
+def calls(level: str = "customer", price: int = 60_000) -> tuple[Detail, ...]:
+    """40 calls of October; the n-th costs n times `price` micro-euro."""
+    classes = ("FR_FIXE", "FR_MOBILE", "SPECIAL")
+    return tuple(
+        Detail(
+            key=f"acme/hq/0 call-{count} 1",
+            level=level,
+            start_ms=(1_790_848_800 + (count % 31) * 86_400) * 1000,
+            period=PERIOD,
+            day=count % 31 + 1,
+            account="201" if count % 3 == 0 else "202",
+            entity="Lyon",
+            number=f"+336123456{count:02}",
+            kind="voice",
+            class_=classes[count % 3],
+            seconds=60 + count,
+            billed_seconds=90 + count,
+            in_basket_seconds=count % 7,
+            price=count * price,
+        )
+        for count in range(40)
+    )
+
+
+def branches() -> Document:
+    """An invoice with three entities, an account without, an earlier period and 60 accounts: some pages."""
+    lines = [line(Sort.ENTITIES, "entities", 1500)]
+    for entity, first in (("Lyon", 201), ("Nancy", 301), ("Metz", 401)):
+        lines.append(line(Sort.OPTION, "queue", 677, entity=entity, days=(("2026-10-01", "2026-10-14"),)))
+        for account in map(str, range(first, first + 20)):
+            lines.append(line(Sort.FEE, "fee", 1990, entity=entity, account=account))
+            lines.append(
+                line(Sort.CALLS, "FR_FIXE", 123_456, entity=entity, account=account, calls=9, seconds=4000)
+            )
+    lines.append(
+        line(Sort.CALLS, "FR_MOBILE", 44, entity="Lyon", account="202", origin=202609, calls=1, seconds=264)
+    )
+    return issued(Invoice("", PERIOD, tuple(lines), 2000, ("", "Lyon", "Nancy", "Metz")))
 
 
 def issued(invoice: Invoice, language: str = "fr", number: str = "F2026-10-0001") -> Document:

@@ -15,7 +15,7 @@ from billing.edges.extra import einvoice_needed
 
 with einvoice_needed():
     import pypdf
-    from pypdf.generic import DictionaryObject, StreamObject
+    from pypdf.generic import ArrayObject, DictionaryObject, StreamObject
 
 RAM = "{urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100}"
 OWN = "own"
@@ -60,7 +60,8 @@ def wrong(pdf: bytes, xml: bytes) -> Iterator[tuple[str, str]]:
     root = reader.root_object
     if extract(pdf) != xml:
         yield "attachment", "the XML in the PDF is not the XML that is issued"
-    attached = root.get("/AF", [])
+    attached = root["/AF"].get_object() if "/AF" in root else ArrayObject()
+    assert isinstance(attached, ArrayObject)
     if [file.get_object()["/AFRelationship"] for file in attached] != ["/Data"]:
         yield "af-relationship", f"found {len(attached)} associated files, right is one, as Data"
     if [intent["/S"] for intent in root.get("/OutputIntents", [])] != ["/GTS_PDFA1"]:

@@ -169,10 +169,10 @@ def notes(document: Document, words: Catalogue) -> tuple[str, ...]:
 
 
 def sections(invoice: Invoice, words: Catalogue, figures: Figures, dates: Dates) -> Iterator[Section]:
-    """One part for each entity that is shown, then one for each earlier period."""
+    """One part for each entity that is shown, then one for each earlier period; no line is left out."""
     own = [line for line in invoice.lines if line.origin == invoice.period]
     if invoice.sections:
-        for name in invoice.sections:
+        for name in dict.fromkeys((*invoice.sections, *(line.entity for line in own))):
             heading = words.say("no_entity") if name in NO_ENTITY else name
             yield section(heading, [line for line in own if line.entity == name], words, figures, dates)
     elif own:
