@@ -42,16 +42,21 @@ class Made:
     """What was left out, and what to install for it."""
 
 
-def artefacts(issues: Sequence[Issue], zone: str, *, masked: bool) -> Iterator[Made]:
-    """The files of each document, in order. LevelError where a call is priced for somebody else."""
+def artefacts(
+    issues: Sequence[Issue], zone: str, *, masked: bool = False, ubl: bool = False
+) -> Iterator[Made]:
+    """The files of each document, in order; numbers masked and UBL beside CII where it is asked for.
+
+    LevelError where a call is priced for somebody else, ValidatorError where a validator gives no verdict.
+    """
     for issue in issues:
         if {detail.level for detail in issue.details} - {issue.level}:
             raise LevelError(f"{issue.document.number}: calls of another level than {issue.level}")
-    for issue, made in zip(issues, papers(issues), strict=True):
+    for issue, made in zip(issues, papers(issues, ubl=ubl), strict=True):
         yield Made(made.number, made.files | tables(issue, zone, masked=masked), made.findings, made.notice)
 
 
-def papers(issues: Sequence[Issue]) -> Iterator[Made]:
+def papers(issues: Sequence[Issue], *, ubl: bool) -> Iterator[Made]:
     """The invoices themselves."""
     try:
         from billing.edges.einvoice.issue import EInvoice, einvoices
@@ -59,10 +64,11 @@ def papers(issues: Sequence[Issue]) -> Iterator[Made]:
         yield from (plain_paper(issue, str(missing)) for issue in issues)
         return
     drawn = [plots(issue.document, issue.details) for issue in issues]
-    for answer in einvoices([issue.document for issue in issues], drawn):
+    for answer in einvoices([issue.document for issue in issues], drawn, ubl=ubl):
         number = answer.number
         if isinstance(answer, EInvoice):
-            yield Made(number, {f"{number}.xml": answer.xml, f"{number}.pdf": answer.pdf})
+            second = {f"{number}.ubl.xml": answer.ubl} if answer.ubl else {}
+            yield Made(number, {f"{number}.xml": answer.xml, f"{number}.pdf": answer.pdf} | second)
         else:
             yield Made(number, {}, tuple(map(str, answer.findings)))
 

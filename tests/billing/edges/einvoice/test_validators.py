@@ -10,7 +10,7 @@ import pytest
 from billing.core.document import Document
 from billing.core.invoice import Sort
 from billing.edges.einvoice import checks
-from billing.edges.einvoice.adapter import EN16931, FRANCE, StructureError, cii, cii_of
+from billing.edges.einvoice.adapter import CII, UBL, StructureError, written, xml
 from billing.edges.einvoice.issue import EInvoice, Invalid, einvoices
 from billing.edges.einvoice.schematron import ValidatorError, judge
 from billing.edges.einvoice.terms import Terms, terms
@@ -94,8 +94,8 @@ def abroad() -> Document:
 def found() -> Rules:
     """The rules that fail, of EN 16931 and of France: all cases in one process of each."""
     cases = list(planted())
-    written = [cii_of(said) for _, said, _, _ in cases]
-    base, france = judge(written, EN16931), judge(written, FRANCE)
+    documents = [written(said) for _, said, _, _ in cases]
+    base, france = judge(documents, CII.everywhere), judge(documents, CII.france)
     return {
         name: (sorted({f.rule for f in en.findings}), [f.rule for f in fr.findings])
         for (name, *_), en, fr in zip(cases, base, france, strict=True)
@@ -116,42 +116,42 @@ def test_each_fault_has_its_rule(
 def test_quantity_times_price_is_our_own_check() -> None:
     """B.J5: no schematron has it (above), ours has."""
     said = terms(reference())
-    assert checks.arithmetic(cii_of(said)) == ()
-    wrong = checks.arithmetic(cii_of(with_line(said, BT_146="1.59")))
+    assert checks.arithmetic(written(said)) == ()
+    wrong = checks.arithmetic(written(with_line(said, BT_146="1.59")))
     assert [str(each) for each in wrong] == ["own: quantity-price: line 5: 1 x 1.59 is 1.59, found 1.60"]
-    negative = checks.arithmetic(cii_of(with_line(said, BT_146="-1.60", BT_131="-1.60")))
+    negative = checks.arithmetic(written(with_line(said, BT_146="-1.60", BT_131="-1.60")))
     assert [each.rule for each in negative] == ["negative-price"]
 
 
 def test_the_structure_is_checked() -> None:
     """Without a date of delivery factur-x writes an empty one, and its own XSD says so."""
     with pytest.raises(StructureError, match="ApplicableHeaderTradeDelivery"):
-        cii_of(without(terms(reference()), "BT-72"))
+        written(without(terms(reference()), "BT-72"))
     with pytest.raises(StructureError, match="BT-1 "):
-        cii_of(without(terms(reference()), "BT-1"))
+        written(without(terms(reference()), "BT-1"))
 
 
 def test_the_totals_are_the_reference_invoice() -> None:
     """B.J1: 163.92, 32.78, 196.70."""
-    xml = cii(reference()).decode()
-    assert "<ram:LineTotalAmount>163.92</ram:LineTotalAmount>" in xml
-    assert '<ram:TaxTotalAmount currencyID="EUR">32.78</ram:TaxTotalAmount>' in xml
-    assert "<ram:DuePayableAmount>196.70</ram:DuePayableAmount>" in xml
+    made = xml(reference()).decode()
+    assert "<ram:LineTotalAmount>163.92</ram:LineTotalAmount>" in made
+    assert '<ram:TaxTotalAmount currencyID="EUR">32.78</ram:TaxTotalAmount>' in made
+    assert "<ram:DuePayableAmount>196.70</ram:DuePayableAmount>" in made
 
 
 def test_a_validator_that_is_not_there_is_no_pass(tmp_path: Path) -> None:
-    xml = cii(reference())
+    one = xml(reference())
     with pytest.raises(ValidatorError, match=r"nowhere\.xslt"):
-        judge([xml], tmp_path / "nowhere.xslt")
-    lonely = tmp_path / EN16931.name
-    lonely.write_bytes(EN16931.read_bytes())
+        judge([one], tmp_path / "nowhere.xslt")
+    lonely = tmp_path / CII.everywhere.name
+    lonely.write_bytes(CII.everywhere.read_bytes())
     with pytest.raises(ValidatorError):
-        judge([xml], lonely)
+        judge([one], lonely)
 
 
 def test_a_validator_that_looks_at_nothing_is_no_pass() -> None:
     with pytest.raises(ValidatorError, match="no rule of it looked at"):
-        judge([b"<order/>"], FRANCE)
+        judge([b"<order/>"], CII.france)
 
 
 def test_invalid_is_not_issued_and_stops_nobody_else() -> None:
@@ -167,9 +167,23 @@ def test_invalid_is_not_issued_and_stops_nobody_else() -> None:
 
 
 def test_credit_note_names_its_invoice() -> None:
-    xml = cii(credit()).decode()
-    assert "<ram:TypeCode>381</ram:TypeCode>" in xml
-    assert "<ram:IssuerAssignedID>F2026-10-0001</ram:IssuerAssignedID>" in xml
-    assert "20261104" in xml
-    assert "<ram:DuePayableAmount>4.18</ram:DuePayableAmount>" in xml
+    made = xml(credit()).decode()
+    assert "<ram:TypeCode>381</ram:TypeCode>" in made
+    assert "<ram:IssuerAssignedID>F2026-10-0001</ram:IssuerAssignedID>" in made
+    assert "20261104" in made
+    assert "<ram:DuePayableAmount>4.18</ram:DuePayableAmount>" in made
     assert date(2026, 11, 4) == credit().corrects_issued
+
+
+def test_ubl_says_the_same() -> None:
+    """The same terms as UBL, invoice and credit note, checked by the stylesheets of UBL."""
+    answers = list(einvoices([reference(), credit(), abroad()], [(), (), ()], ubl=True))
+    for answer, root, payable in zip(
+        answers, ("Invoice", "CreditNote", "Invoice"), ("196.70", "4.18", "163.92"), strict=True
+    ):
+        assert isinstance(answer, EInvoice)
+        assert f"<{root} xmlns" in answer.ubl.decode()
+        assert f'PayableAmount currencyID="EUR">{payable}<' in answer.ubl.decode()
+    said = terms(reference())
+    (verdict,) = judge([written(said | {"BT-106": "163.93"}, UBL)], UBL.everywhere)
+    assert {"BR-CO-10", "BR-CO-13"} <= {finding.rule for finding in verdict.findings}

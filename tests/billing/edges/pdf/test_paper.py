@@ -9,7 +9,7 @@ import pytest
 from billing.core.document import Document
 from billing.core.invoice import Invoice, Sort
 from billing.edges.einvoice import checks
-from billing.edges.einvoice.adapter import cii, embed, extract
+from billing.edges.einvoice.adapter import embed, extract, xml
 from billing.edges.pdf import plain
 from billing.edges.pdf.dates import IsoDates
 from billing.edges.pdf.local_dates import LocalDates
@@ -76,7 +76,7 @@ LINES = {
 def printed(document: Document) -> bytes:
     page = view(document, LocalDates(document.language))
     drawn = pdf(page, plots(document, calls()))
-    return embed(drawn, cii(document), document, page.title)
+    return embed(drawn, xml(document), document, page.title)
 
 
 def text_of(made: bytes) -> str:
@@ -98,8 +98,8 @@ def test_one_look_tells_what_is_owed_and_why(language: str) -> None:
         "Menuiserie Dubois SARL",
     ):
         assert said in text
-    assert extract(made) == cii(document)
-    assert checks.printed(made, cii(document)) == ()
+    assert extract(made) == xml(document)
+    assert checks.printed(made, xml(document)) == ()
     assert len(pypdf.PdfReader(io.BytesIO(made)).pages) == 1
 
 
@@ -190,13 +190,13 @@ def test_names_are_texts_and_nothing_is_fetched() -> None:
 def test_each_fault_of_a_pdf_is_found(fault: tuple[bytes, bytes], rule: str, sound: bytes) -> None:
     """Faults of the same length, so that the file itself stays readable."""
     assert fault[0] in sound
-    found = checks.printed(sound.replace(*fault), cii(reference()))
+    found = checks.printed(sound.replace(*fault), xml(reference()))
     assert {finding.rule for finding in found} == {rule}
 
 
 def test_another_xml_than_the_issued_one_is_found(sound: bytes) -> None:
     """B.J6: one space more."""
-    found = checks.printed(sound, cii(reference()) + b" ")
+    found = checks.printed(sound, xml(reference()) + b" ")
     assert [finding.rule for finding in found] == ["attachment"]
 
 
