@@ -106,7 +106,8 @@ def branches() -> Document:
     lines.append(
         line(Sort.CALLS, "FR_MOBILE", 44, entity="Lyon", account="202", origin=202609, calls=1, seconds=264)
     )
-    return issued(Invoice("", PERIOD, tuple(lines), 2000, ("", "Lyon", "Nancy", "Metz")))
+    lines.append(line(Sort.FEE, "fee", 1990, entity="(none)", account="501"))
+    return issued(Invoice("", PERIOD, tuple(lines), 2000, ("Lyon", "Nancy", "Metz", "(none)")))
 
 
 def issued(invoice: Invoice, language: str = "fr", number: str = "F2026-10-0001") -> Document:

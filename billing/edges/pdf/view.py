@@ -12,7 +12,8 @@ from billing.edges.pdf.figures import FIGURES, Figures
 from billing.edges.pdf.remarks import NOTES, month, remark
 
 ONE_PAGE = 24
-NO_ENTITY = ("", "(none)")
+# What all entities share, and what belongs to none of them (B.r24): their words in texts.yaml.
+NAMED = {"": "company", "(none)": "no_entity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def sections(invoice: Invoice, words: Catalogue, figures: Figures, dates: Dates)
     own = [line for line in invoice.lines if line.origin == invoice.period]
     if invoice.sections:
         for name in dict.fromkeys((*invoice.sections, *(line.entity for line in own))):
-            heading = words.say("no_entity") if name in NO_ENTITY else name
+            heading = words.say(NAMED[name]) if name in NAMED else name
             yield section(heading, [line for line in own if line.entity == name], words, figures, dates)
     elif own:
         yield section("", own, words, figures, dates)
