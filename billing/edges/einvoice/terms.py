@@ -44,7 +44,8 @@ def terms(document: Document) -> Terms:
         "BT-115": decimal(invoice.gross_cents),
         "BG-25": [row(document, number, line, words) for number, line in enumerate(invoice.lines, 1)],
     }
-    return said | payment(document) | preceding(document) | french(document, words)
+    said |= {"BT-10": invoice.entity} if invoice.entity else {}
+    return said | payment(document, words) | preceding(document) | french(document, words)
 
 
 def party(who: Party) -> Terms:
@@ -116,11 +117,11 @@ def row(document: Document, number: int, line: Line, words: Catalogue) -> Terms:
     return said | ({"BT-127-00": [{"BT-127": note}]} if note else {})
 
 
-def payment(document: Document) -> Terms:
-    """BG-16 and the due date; a credit note asks for no payment."""
+def payment(document: Document, words: Catalogue) -> Terms:
+    """BG-16 and the due date; a credit note asks for no payment, and must say something (BR-CO-25)."""
     how = document.payment
     if document.corrects:
-        return {"BT-20": how.terms or document.number}
+        return {"BT-20": how.terms or words.say("credited")}
     said: Terms = {"BT-9": document.due, "BT-83": document.number}
     if how.iban:
         said |= {"BT-81": SEPA_TRANSFER, "BT-84": how.iban.replace(" ", "")}

@@ -145,7 +145,7 @@ def facts(document: Document, words: Catalogue, dates: Dates) -> tuple[tuple[str
     """Period, entity, and who the customer is for the tax office."""
     first, _ = month(document.invoice.period)
     said = [(words.say("period"), dates.month(first))]
-    said += [(document.invoice.entity, "")] if document.invoice.entity else []
+    said += [(words.say("entity"), document.invoice.entity)] if document.invoice.entity else []
     said += [(words.say("vat_id"), document.buyer.vat_id)] if document.buyer.vat_id else []
     said += [(legal_id(document.buyer, words), document.buyer.legal_id)] if document.buyer.legal_id else []
     return tuple(said)

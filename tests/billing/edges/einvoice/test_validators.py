@@ -42,6 +42,12 @@ def late() -> Document:
     return replace(whole, invoice=replace(whole.invoice, lines=lines, sections=("", "Lyon", "Nancy")))
 
 
+def of_lyon() -> Document:
+    """In the modes per_entity and mixed an invoice says whose it is, for the buyer to route it (BT-10)."""
+    whole = reference()
+    return replace(whole, invoice=replace(whole.invoice, entity="Lyon + Nancy"))
+
+
 def without(said: Terms, *keys: str) -> Terms:
     return {key: value for key, value in said.items() if key not in keys}
 
@@ -59,6 +65,7 @@ def planted() -> Iterator[tuple[str, Terms, list[str], list[str]]]:
     yield "B.J1: reference", said, [], []
     yield "B.I11: credit note", terms(credit()), [], []
     yield "late calls, entities", terms(late()), [], []
+    yield "B.D4: one of an entity", terms(of_lyon()), [], []
     yield "reverse charge, abroad", terms(abroad()), [], ["not asked"]
     yield "B.J2: BT-106 + 0.01", said | {"BT-106": "163.93"}, ["BR-CO-10", "BR-CO-13"], []
     yield "VAT off by a cent", said | {"BT-110": "32.79"}, ["BR-CO-14", "BR-CO-15"], []

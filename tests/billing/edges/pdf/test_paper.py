@@ -123,6 +123,13 @@ def test_a_long_invoice_has_sections_and_pages() -> None:
         assert f"{account} " in text
 
 
+def test_an_invoice_of_an_entity_names_it() -> None:
+    """B.D4."""
+    whole = reference()
+    page = view(replace(whole, invoice=replace(whole.invoice, entity="Lyon + Nancy")), IsoDates())
+    assert ("Entité", "Lyon + Nancy") in page.facts
+
+
 def test_every_line_is_in_exactly_one_section() -> None:
     page = view(branches(), IsoDates())
     assert sum(len(section.rows) for section in page.sections) == len(branches().invoice.lines)
