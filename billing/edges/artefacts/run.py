@@ -14,6 +14,7 @@ from billing.edges.artefacts.detail_csv import detail_csv
 from billing.edges.artefacts.statement import LevelError
 from billing.edges.extra import ExtraMissingError
 from billing.edges.pdf import plain
+from billing.edges.pdf.catalogue import catalogue
 from billing.edges.pdf.dates import IsoDates
 from billing.edges.pdf.figures import decimal
 from billing.edges.pdf.usage import classes_of, days_plot, plots
@@ -87,7 +88,9 @@ def tables(issue: Issue, zone: str, *, masked: bool) -> dict[str, bytes]:
     document = issue.document
     if document.corrects:
         return {}
-    plot = days_plot(document.invoice.period, issue.details, classes_of(document))
+    plot = days_plot(
+        document.invoice.period, issue.details, classes_of(document), catalogue(document.language)
+    )
     made = {f"{document.number}.csv": detail_csv(issue.details, zone, masked=masked)}
     return made | ({f"{document.number}.svg": plot.encode()} if plot else {})
 

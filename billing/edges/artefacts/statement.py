@@ -93,7 +93,7 @@ def page(rows: Sequence[Used], details: Sequence[Detail], period: int, words: Ca
         plain.heading(title),
         plain.table(columns, cells(rows, words)),
         plain.pairs([(words.say("total"), f"{total} EUR")]),
-        days_plot(period, details, classes),
+        days_plot(period, details, classes, words),
     ]
     return plain.document(words.language, title, blocks)
 

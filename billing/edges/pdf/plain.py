@@ -1,10 +1,18 @@
-"""The invoice and other tables as plain HTML: no library, no style, readable everywhere."""
+"""The invoice and other tables as plain HTML: no library, readable everywhere."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from billing.edges.pdf.usage import Plots
 from billing.edges.pdf.view import Page, Section
+
+STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;max-width:52rem;margin:2rem auto}"
+    "h1{font-size:1.4rem}h2{font-size:1.1rem}table{border-collapse:collapse;width:100%}"
+    "th,td{text-align:left;padding:.2rem .8rem .2rem 0;border-bottom:1px solid #dfe4ea}"
+    "th:nth-child(n+3),td:nth-child(n+3){text-align:right;white-space:nowrap}"
+    "dl{display:grid;grid-template-columns:max-content auto;gap:0 1.5rem}dd{margin:0}"
+)
 
 
 def invoice(page: Page, plots: Plots) -> bytes:
@@ -39,7 +47,7 @@ def part(section: Section, words: dict[str, str]) -> str:
 
 def document(language: str, title: str, blocks: Iterable[str]) -> bytes:
     """A whole page of these blocks, which are HTML already."""
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title>'
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     body = "".join(blocks)
     return (
         f'<!DOCTYPE html>\n<html lang="{language}"><head>{head}</head><body>{body}</body></html>\n'.encode()

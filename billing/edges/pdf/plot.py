@@ -13,6 +13,7 @@ FONT = 'font-family="Inter, DejaVu Sans, sans-serif"'
 WIDTH = 36_000
 BAR, STEP, LABEL, VALUE = 800, 2_000, 11_500, 6_500
 HEIGHT = 12_000
+PER_ROW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,17 @@ def by_class(bars: Sequence[Bar]) -> str:
     return svg(WIDTH, len(bars) * STEP, drawn)
 
 
-def by_day(days: Mapping[int, Mapping[str, int]], last: int, shades: Mapping[str, str], peak: str) -> str:
-    """Columns of the days 1 to `last`, stacked by class; `peak` is the largest sum as printed."""
+def by_day(
+    days: Mapping[int, Mapping[str, int]],
+    last: int,
+    shades: Mapping[str, str],
+    peak: str,
+    names: Sequence[str] = (),
+) -> str:
+    """Columns of the days 1 to `last`, stacked by class; `peak` is the largest sum as printed.
+
+    `names` of the classes, in the order of `shades`, make a legend where nothing else says the colours.
+    """
     top = max((sum(parts.values()) for parts in days.values()), default=0)
     if top <= 0:
         return ""
@@ -67,7 +77,17 @@ def by_day(days: Mapping[int, Mapping[str, int]], last: int, shades: Mapping[str
                 drawn.append(rect(x + pitch // 8, y, pitch * 3 // 4, height, colour))
         if day == 1 or day % 5 == 0:
             drawn.append(text(x + pitch // 2, HEIGHT - 400, str(day), FAINT, "middle"))
-    return svg(WIDTH, HEIGHT, drawn)
+    rows = -(-len(names) // PER_ROW)
+    return svg(WIDTH, HEIGHT + rows * STEP, [*drawn, *legend(names, list(shades.values()))])
+
+
+def legend(names: Sequence[str], shades: Sequence[str]) -> list[str]:
+    """Squares with their names, below the days."""
+    drawn = []
+    for place, (name, colour) in enumerate(zip(names, shades, strict=False)):
+        x, y = place % PER_ROW * (WIDTH // PER_ROW), HEIGHT + place // PER_ROW * STEP + 600
+        drawn += [rect(x, y, BAR, BAR, colour), text(x + 1_200, y + 750, name, INK, "start")]
+    return drawn
 
 
 def svg(width: int, height: int, drawn: Sequence[str]) -> str:

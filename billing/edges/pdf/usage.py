@@ -51,13 +51,16 @@ def classes_plot(document: Document, words: Catalogue) -> str:
     )
 
 
-def days_plot(period: int, details: Iterable[Detail], classes: Sequence[str]) -> str:
-    """Billed time by day of the period, stacked by class."""
+def days_plot(
+    period: int, details: Iterable[Detail], classes: Sequence[str], words: Catalogue | None = None
+) -> str:
+    """Billed time by day of the period, stacked by class; with `words` it names its colours."""
     days: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for detail in details:
         if detail.period == period:
             days[detail.day][detail.class_] += detail.billed_seconds
     called = {name for parts in days.values() for name in parts}
     shades = colours([*classes, *sorted(called - set(classes))])
+    names = [words.item(name) for name in shades] if words else []
     peak = max((sum(parts.values()) for parts in days.values()), default=0)
-    return by_day(days, month(period)[1].day, shades, clock(peak))
+    return by_day(days, month(period)[1].day, shades, clock(peak), names)
