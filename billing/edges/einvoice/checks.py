@@ -1,4 +1,4 @@
-"""What no schematron checks: quantity x price, and that the PDF is what it says it is.
+"""What no schematron checks: quantity x price, the IBAN, and that the PDF is what it says it is.
 
 PDF/A is looked at by its structure only: version and level in the metadata, embedded fonts, output intent,
 one attachment. veraPDF, which reads every rule of ISO 19005-3, is no package and not asked.
@@ -22,11 +22,15 @@ OWN = "own"
 PDFA = "http://www.aiim.org/pdfa/ns/id/"
 
 
-def arithmetic(xml: bytes) -> tuple[Finding, ...]:
-    """Lines whose quantity x price is not their net amount, and prices below 0."""
+def written(xml: bytes) -> tuple[Finding, ...]:
+    """What is wrong with the CII: quantity x price, prices below 0, an account that is no IBAN."""
     root = ElementTree.fromstring(xml)  # noqa: S314 - what we have just written
-    return tuple(
-        found for line in root.iter(f"{RAM}IncludedSupplyChainTradeLineItem") for found in line_findings(line)
+    lines = root.iter(f"{RAM}IncludedSupplyChainTradeLineItem")
+    # factur-x writes what fails the check digits of an IBAN as some other number of an account.
+    strange = [account.text for account in root.iter(f"{RAM}ProprietaryID")]
+    return (
+        *(found for line in lines for found in line_findings(line)),
+        *(Finding(OWN, "iban", "BT-84", f"found {text}, which is no IBAN") for text in strange),
     )
 
 

@@ -66,7 +66,7 @@ def drafted(document: Document, plots: Plots, syntaxes: Sequence[Syntax]) -> Dra
     except StructureError as error:
         draft.findings.append(Finding("XSD", "structure", document.number, str(error)))
     else:
-        draft.findings += checks.arithmetic(draft.written[CII])
+        draft.findings += checks.written(draft.written[CII])
     return draft
 
 

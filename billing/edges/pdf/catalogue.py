@@ -21,7 +21,7 @@ class Catalogue:
 
     def item(self, item: str, label: str = "") -> str:
         """What a class, an option or an offer is called: its label, else our word, else its own name."""
-        return label or self.words.get(item) or item
+        return label.strip() or self.words.get(item) or item
 
 
 def catalogue(language: str) -> Catalogue:

@@ -123,11 +123,27 @@ def test_each_fault_has_its_rule(
 def test_quantity_times_price_is_our_own_check() -> None:
     """B.J5: no schematron has it (above), ours has."""
     said = terms(reference())
-    assert checks.arithmetic(written(said)) == ()
-    wrong = checks.arithmetic(written(with_line(said, BT_146="1.59")))
+    assert checks.written(written(said)) == ()
+    wrong = checks.written(written(with_line(said, BT_146="1.59")))
     assert [str(each) for each in wrong] == ["own: quantity-price: line 5: 1 x 1.59 is 1.59, found 1.60"]
-    negative = checks.arithmetic(written(with_line(said, BT_146="-1.60", BT_131="-1.60")))
+    negative = checks.written(written(with_line(said, BT_146="-1.60", BT_131="-1.60")))
     assert [each.rule for each in negative] == ["negative-price"]
+
+
+def test_an_account_that_is_no_iban_is_our_own_check() -> None:
+    """One digit is wrong: both schematrons pass it, and the money would go elsewhere or nowhere."""
+    whole = reference()
+    wrong = xml(replace(whole, payment=replace(whole.payment, iban="FR76 3000 6000 0112 3456 7890 188")))
+    assert judge([wrong], CII.everywhere)[0].findings == ()
+    assert [str(each) for each in checks.written(wrong)] == [
+        "own: iban: BT-84: found FR7630006000011234567890188, which is no IBAN"
+    ]
+
+
+def test_a_finding_says_where_in_a_line() -> None:
+    said = without(terms(reference()), "BT-23")
+    (verdict,) = judge([written(said)], CII.france)
+    assert verdict.findings[0].where == "/CrossIndustryInvoice/ExchangedDocumentContext"
 
 
 def test_the_structure_is_checked() -> None:

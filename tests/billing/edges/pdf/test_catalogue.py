@@ -43,6 +43,7 @@ def test_classes_of_the_seed_are_named() -> None:
 
 def test_a_label_goes_before_our_word_and_the_own_name_comes_last() -> None:
     assert catalogue("en").item("FR_FIXE", "Paris area") == "Paris area"
+    assert catalogue("en").item("FR_FIXE", " ") == "France landline"
     assert catalogue("en").item("flat100") == "flat100"
 
 
