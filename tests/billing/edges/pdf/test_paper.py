@@ -219,7 +219,7 @@ def test_nothing_is_fetched(tmp_path: Path) -> None:
     [
         ((b"/AFRelationship /Data", b"/AFRelationship /Date"), "af-relationship"),
         ((b"/GTS_PDFA1", b"/GTS_PDFX1"), "output-intent"),
-        ((b"/FontFile3", b"/FontFileX"), "fonts"),
+        ((b"/FontFile", b"/FontFool"), "fonts"),
         ((b"<pdfaid:part>3<", b"<pdfaid:part>1<"), "pdfa-level"),
     ],
 )
