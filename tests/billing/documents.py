@@ -60,7 +60,7 @@ def line(
 def reference() -> Document:
     """Case B.J1."""
     lines = (
-        line(Sort.FEE, "fee", 1200, quantity=12, days=(("2026-10-01", "2026-10-31"),)),
+        line(Sort.FEE, "account", 1200, quantity=12, days=(("2026-10-01", "2026-10-31"),)),
         line(Sort.OPTION, "queue", 677, days=(("2026-10-01", "2026-10-14"),)),
         line(Sort.CALLS, "FR_FIXE", 348, account="201", calls=41, seconds=13920),
         line(Sort.CALLS, "FR_MOBILE", 807, account="202", calls=23, seconds=4839),
@@ -99,14 +99,14 @@ def branches() -> Document:
     for entity, first in (("Lyon", 201), ("Nancy", 301), ("Metz", 401)):
         lines.append(line(Sort.OPTION, "queue", 677, entity=entity, days=(("2026-10-01", "2026-10-14"),)))
         for account in map(str, range(first, first + 20)):
-            lines.append(line(Sort.FEE, "fee", 1990, entity=entity, account=account))
+            lines.append(line(Sort.FEE, "account", 1990, entity=entity, account=account))
             lines.append(
                 line(Sort.CALLS, "FR_FIXE", 123_456, entity=entity, account=account, calls=9, seconds=4000)
             )
     lines.append(
         line(Sort.CALLS, "FR_MOBILE", 44, entity="Lyon", account="202", origin=202609, calls=1, seconds=264)
     )
-    lines.append(line(Sort.FEE, "fee", 1990, entity="(none)", account="501"))
+    lines.append(line(Sort.FEE, "account", 1990, entity="(none)", account="501"))
     return issued(Invoice("", PERIOD, tuple(lines), 2000, ("Lyon", "Nancy", "Metz", "(none)")))
 
 

@@ -36,7 +36,7 @@ def invoice(page: Page, plots: Plots) -> bytes:
 
 def part(section: Section, words: dict[str, str]) -> str:
     """One section with its lines."""
-    heading = f"<h2>{escape(section.heading)} {escape(section.subtotal[1])}</h2>" if section.heading else ""
+    heading = f"<h2>{escape(section.heading)} {escape(section.subtotal)}</h2>" if section.heading else ""
     columns = [words[key] for key in ("account", "item", "quantity", "unit", "net")]
     rows = [
         (row.account, f"{row.item} {row.note}".strip(), row.quantity, row.unit, row.net)

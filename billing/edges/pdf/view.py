@@ -34,8 +34,7 @@ class Section:
 
     heading: str
     rows: tuple[Row, ...]
-    subtotal: tuple[str, str]
-    """Its words and its amount."""
+    subtotal: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +64,7 @@ class Page:
         return sum(len(section.rows) for section in self.sections) > ONE_PAGE
 
 
-HEADINGS = (
-    "bill_to",
-    "account",
-    "item",
-    "quantity",
-    "unit",
-    "net",
-    "usage",
-    "by_day",
-    "by_class",
-    "page",
-    "period",
-)
+HEADINGS = ("bill_to", "account", "item", "quantity", "unit", "net", "usage")
 
 
 def view(document: Document, dates: Dates) -> Page:
@@ -203,4 +190,4 @@ def section(heading: str, lines: Sequence[Line], words: Catalogue, figures: Figu
         )
         shown = line.account
     total = figures.amount(sum(line.net_cents for line in lines))
-    return Section(heading, tuple(rows), (words.say("subtotal", name=heading), total))
+    return Section(heading, tuple(rows), total)

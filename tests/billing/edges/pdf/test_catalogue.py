@@ -11,8 +11,8 @@ from billing.edges.pdf.catalogue import LANGUAGES, catalogue
 
 def rows() -> dict[str, dict[str, str]]:
     text = resources.files("billing.edges.pdf").joinpath("texts.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, dict[str, str]] = yaml.load(text, Loader=yaml.CSafeLoader)
-    return loaded
+    loaded: dict[str, dict[str, dict[str, str]]] = yaml.load(text, Loader=yaml.CSafeLoader)
+    return {f"{part}.{key}": row for part, words in loaded.items() for key, row in words.items()}
 
 
 def names(text: str) -> set[str]:
@@ -45,6 +45,14 @@ def test_a_label_goes_before_our_word_and_the_own_name_comes_last() -> None:
     assert catalogue("en").item("FR_FIXE", "Paris area") == "Paris area"
     assert catalogue("en").item("FR_FIXE", " ") == "France landline"
     assert catalogue("en").item("flat100") == "flat100"
+
+
+def test_an_item_is_never_a_word_of_the_page() -> None:
+    """The fee of an account is an item `account`; the page has a word of that name with a {name} in it."""
+    assert catalogue("en").item("account") == "Phone account"
+    assert catalogue("en").say("account", name="201") == "Account 201"
+    named = [row for key, row in rows().items() if key.startswith("items.") and any(map(names, row.values()))]
+    assert named == []
 
 
 def test_an_unknown_language_is_named() -> None:

@@ -142,7 +142,7 @@ def test_every_line_is_in_exactly_one_section() -> None:
 
 def test_a_line_of_an_entity_without_section_is_shown() -> None:
     """Else it would be owed and not shown."""
-    lines = (line(Sort.FEE, "fee", 1200, entity="Metz"), line(Sort.ENTITIES, "entities", 1500))
+    lines = (line(Sort.FEE, "account", 1200, entity="Metz"), line(Sort.ENTITIES, "entities", 1500))
     page = view(issued(Invoice("", PERIOD, lines, 2000, ("Lyon",))), IsoDates())
     assert [(part.heading, len(part.rows)) for part in page.sections] == [
         ("Lyon", 0),
