@@ -56,3 +56,5 @@ class Document:
     """Number of the invoice that this credit note (type 381) is about (BT-25); "" = an invoice (380)."""
     corrects_issued: date | None = None
     """BT-26."""
+    vat_reason: str = ""
+    """BT-120: why nobody pays VAT to the seller at rate 0 (reverse charge); "" = the rate says all."""

@@ -1,0 +1,66 @@
+"""What was used, as plots: amount by class from the lines, billed time by day from the call detail."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from billing.core.detail import Detail
+from billing.core.document import Document
+from billing.core.invoice import Sort
+from billing.edges.pdf.catalogue import Catalogue, catalogue
+from billing.edges.pdf.figures import FIGURES, clock
+from billing.edges.pdf.plot import Bar, by_class, by_day, colours
+from billing.edges.pdf.remarks import month
+
+Plots = tuple[tuple[str, str], ...]
+"""Caption and SVG."""
+
+
+def plots(document: Document, details: Sequence[Detail]) -> Plots:
+    """The plots of an invoice, those that have something to show; a credit note has none."""
+    if document.corrects:
+        return ()
+    words = catalogue(document.language)
+    drawn = (
+        (words.say("by_class"), classes_plot(document, words)),
+        (words.say("by_day"), days_plot(document.invoice.period, details, classes_of(document))),
+    )
+    return tuple((caption, plot) for caption, plot in drawn if plot)
+
+
+def classes_of(document: Document) -> list[str]:
+    """The classes of an invoice, dearest first: their order in all plots."""
+    amounts = amounts_of(document)
+    return sorted(amounts, key=lambda name: (-amounts[name], name))
+
+
+def amounts_of(document: Document) -> Mapping[str, int]:
+    """Cents of each class that was called."""
+    amounts: dict[str, int] = defaultdict(int)
+    for line in document.invoice.lines:
+        if line.sort is Sort.CALLS:
+            amounts[line.item] += line.net_cents
+    return amounts
+
+
+def classes_plot(document: Document, words: Catalogue) -> str:
+    """Amount by class."""
+    figures, amounts = FIGURES[document.language], amounts_of(document)
+    shades = colours(classes_of(document))
+    return by_class(
+        [Bar(words.item(name), figures.amount(amounts[name]), amounts[name], shades[name]) for name in shades]
+    )
+
+
+def days_plot(
+    period: int, details: Iterable[Detail], classes: Sequence[str], words: Catalogue | None = None
+) -> str:
+    """Billed time by day of the period, stacked by class; with `words` it names its colours."""
+    days: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for detail in details:
+        if detail.period == period:
+            days[detail.day][detail.class_] += detail.billed_seconds
+    called = {name for parts in days.values() for name in parts}
+    shades = colours([*classes, *sorted(called - set(classes))])
+    names = [words.item(name) for name in shades] if words else []
+    peak = max((sum(parts.values()) for parts in days.values()), default=0)
+    return by_day(days, month(period)[1].day, shades, clock(peak), names)
