@@ -17,7 +17,7 @@ LYON = Pbx("lyon", platform="ipva", mac="0090330a0b0c")
 
 
 # ---- Lines of carriers
-def test_the_5th_call_of_4_over_a_carrier_s_line_is_refused() -> None:
+def test_b_e21_the_5th_call_of_4_over_a_carrier_s_line_is_refused() -> None:
     exchange = Exchange("2 Relay-Channels", pbxs=(IP811,), channels={"0142": 4, "*": 1})
     line, other = "carrier/0142", "carrier/0143"
     assert {exchange.call(f"c{n}", line) for n in range(4)} == {None}
@@ -28,7 +28,7 @@ def test_the_5th_call_of_4_over_a_carrier_s_line_is_refused() -> None:
     assert exchange.call("c4", line) is None
 
 
-def test_nobody_limits_a_carrier_s_line_without_a_row_and_0_closes_it() -> None:
+def test_b_e21_nobody_limits_a_carrier_s_line_without_a_row_and_0_closes_it() -> None:
     exchange = Exchange(pbxs=(IP811,), channels={"0142": 0})
     assert exchange.call("c0", "carrier/0142") == "line_channels_exhausted"
     assert {exchange.call(f"c{n}", "carrier/0143") for n in range(1, 50)} == {None}

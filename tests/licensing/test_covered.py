@@ -84,7 +84,8 @@ def test_every_case_has_a_test() -> None:
 
 
 def test_no_test_carries_an_id_that_does_not_exist() -> None:
-    assert sorted(carried() - set(cases()) - rules()) == []
+    ours = {id_ for id_ in carried() if id_.startswith(("L.", "B.H"))}  # the others are billing's
+    assert sorted(ours - set(cases()) - rules()) == []
 
 
 def test_an_id_is_that_of_one_case() -> None:
