@@ -1,0 +1,87 @@
+"""How a call record is written for others: its columns, and one record as a row of CSV or a line of JSON.
+
+Agent and master export the same. Source: docs/contract.md "Call record"; RFC 4180 for CSV, which has no null:
+an empty field. Documented in docs/call-records.md "Exports".
+"""
+
+import base64
+import json
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from telephony.cdr.record import Cdr
+
+
+class Holds(StrEnum):
+    """What stands in a column; bytes are base64 in CSV and JSON."""
+
+    TEXT = "text"
+    WHOLE = "whole"
+    BYTES = "bytes"
+
+
+class Column(NamedTuple):
+    """One field of the record; `optional`: it may say nothing at all (null)."""
+
+    name: str
+    holds: Holds
+    optional: bool = False
+
+
+RAW: Final = "raw"
+COLUMNS: Final = (
+    Column("source", Holds.TEXT),
+    Column("call_ref", Holds.TEXT),
+    Column("leg", Holds.TEXT),
+    Column("pbx", Holds.TEXT),
+    Column("direction", Holds.TEXT),
+    Column("kind", Holds.TEXT),
+    Column("caller", Holds.TEXT),
+    Column("called", Holds.TEXT),
+    Column("dialled", Holds.TEXT),
+    Column("account", Holds.TEXT),
+    Column("setup_ms", Holds.WHOLE),
+    Column("answer_ms", Holds.WHOLE, optional=True),
+    Column("end_ms", Holds.WHOLE),
+    Column("talk_s", Holds.WHOLE),
+    Column("cause", Holds.WHOLE, optional=True),
+    Column("forwarded_by", Holds.TEXT),
+    Column("transferred_by", Holds.TEXT),
+    Column(RAW, Holds.BYTES),
+)
+"""All of them in the order in which they are written; new ones come behind."""
+
+
+def csv_header(*, raw: bool = True) -> str:
+    """The first line of a CSV file, with its line end."""
+    return ",".join(column.name for column in COLUMNS if raw or column.name != RAW) + "\r\n"
+
+
+def csv_row(cdr: Cdr, *, raw: bool = True) -> str:
+    """A record as a row of CSV with its line end; without `raw` the last column is left out.
+
+    What a phone chose stands there as it is: a spreadsheet may take a text that begins with = for a formula.
+    """
+    return ",".join(_quoted(value) for value in _values(cdr, raw).values()) + "\r\n"
+
+
+def json_line(cdr: Cdr, *, raw: bool = True) -> str:
+    """A record as one line of JSON with its line end."""
+    return json.dumps(_values(cdr, raw), ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _values(cdr: Cdr, raw: bool) -> dict[str, str | int | None]:
+    found: dict[str, str | int | None] = {}
+    for column in COLUMNS:
+        if column.name != RAW:
+            found[column.name] = getattr(cdr, column.name)
+    if raw:
+        found[RAW] = base64.b64encode(cdr.raw).decode()
+    return found
+
+
+def _quoted(value: str | int | None) -> str:
+    text = "" if value is None else str(value)
+    if any(mark in text for mark in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
