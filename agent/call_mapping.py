@@ -29,6 +29,10 @@ def _time(text: str) -> str:
     return text
 
 
+ZoneName = Annotated[str, AfterValidator(_zone)]
+"""The name of a time zone that the system knows."""
+
+
 def _detail(fault: Fault) -> InitErrorDetails:
     error = PydanticCustomError("value_error", "{error}", {"error": fault.message})
     return InitErrorDetails(type=error, loc=fault.at, input=None)
@@ -43,7 +47,7 @@ class CallMapping(ConfigModel):
     format: Literal["csv", "json"]
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
     columns: tuple[Text, ...] | None = Field(default=None, min_length=1, max_length=MAX_COLUMNS)
-    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    zone: ZoneName = "UTC"
     time: Annotated[str, AfterValidator(_time)]
     fields: dict[str, Text]
     values: dict[str, dict[str, str]] = Field(default_factory=dict)

@@ -9,6 +9,7 @@ import typer
 
 from agent.config import AgentConfig
 from agent.edges import use_commands
+from agent.edges.cdr.commands import cdr_app
 from agent.edges.firewall.commands import aside_app, redirect_app
 from agent.edges.joining import Invitation, write_example
 from agent.edges.joining import join as join_master
@@ -182,6 +183,7 @@ def doctor(
 
 app.command(cls=Plugin)(check)
 use_commands.add_to(app)
+app.add_typer(cdr_app, name="cdr")
 
 
 @app.command()

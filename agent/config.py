@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from agent.asterisk import Asterisk
 from agent.box import BoxEntry
+from agent.cdrs import Cdrs
 from agent.endpoint import Address, Endpoint
 from agent.innovaphone import Innovaphone
 from agent.kamailio import Kamailio
@@ -227,6 +228,7 @@ class PbxEntry(ConfigModel):
     asterisk: Asterisk | None = None
     kamailio: Kamailio | None = None
     innovaphone: Innovaphone | None = None
+    cdrs: Cdrs = Cdrs()
 
     @property
     def asked(self) -> bool:
@@ -247,6 +249,18 @@ class PbxEntry(ConfigModel):
         named = [name for name, settings in drivers.items() if settings is not None]
         if len(named) > 1:
             raise FieldError(f"found {named[0]} beside it; a PBX is one of them", named[1])
+        return self
+
+    @model_validator(mode="after")
+    def _records_have_a_way(self) -> "PbxEntry":
+        evapi = self.kamailio and self.kamailio.evapi
+        for index, source in enumerate(self.cdrs.sources):
+            if source.ami and self.asterisk is None:
+                trouble = "there is no asterisk beside cdrs; write where its manager interface is"
+                raise FieldError(trouble, "cdrs", "sources", index, "ami")
+            if source.evapi and evapi is None:
+                trouble = "there is no kamailio with evapi beside cdrs; write where its evapi module is"
+                raise FieldError(trouble, "cdrs", "sources", index, "evapi")
         return self
 
     box: BoxEntry = BoxEntry()

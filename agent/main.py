@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Protocol
 
 from agent.config import AgentConfig, PbxEntry
+from agent.edges import collecting
 from agent.edges.asterisk.dialplan import Dialplan
 from agent.edges.asterisk.manager import Manager
 from agent.edges.device import Devices
@@ -116,6 +117,8 @@ class Main:
         advice = f"{self.config.data} is nearly full: no newcomers, registered phones go on. Make room there."
         for pbx in self.pbxs.values():
             pbx.site.hold_back("" if room is Room.AMPLE else advice)
+            if pbx.cdrs is not None:
+                pbx.cdrs.hold_back(room is not Room.AMPLE)
 
     async def _open(self, stack: AsyncExitStack) -> None:
         def link(enrolment: Enrolment, key: SigningKey, pins: Sequence[str]) -> Link:
@@ -125,7 +128,8 @@ class Main:
 
         for entry in self.config.pbxs:
             observation = self._observe(entry)
-            pbx = await open_pbx(entry, self.config, self.clock, link, self.process, observation)
+            collect = collecting.collect_for(entry, self.config.data, self.clock)
+            pbx = await open_pbx(entry, self.config, self.clock, link, self.process, observation, collect)
             stack.push_async_callback(pbx.journal.close)
             self.pbxs[entry.name] = pbx
 
@@ -173,6 +177,8 @@ class Main:
             tasks.create_task(pbx.conversation.listen(), name=f"wake {pbx.entry.name}")
             if pbx.observer is not None:
                 tasks.create_task(pbx.observer.run(), name=f"observer {pbx.entry.name}")
+            if pbx.cdrs is not None:
+                tasks.create_task(pbx.cdrs.run(), name=f"cdrs {pbx.entry.name}")
 
     def _ready(self) -> None:
         spare_the_collector()

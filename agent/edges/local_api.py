@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agent.edges.cdr.api import CdrApi
 from agent.edges.use_api import UseApi
 from agent.service.opening import OpenPbx
 from agent.service.stand_in import NotProtectedError
@@ -64,6 +65,7 @@ class LocalApi:
                 Route("/stand-in", self._stand_in, methods=["POST"]),
                 Route("/bye", self._bye, methods=["POST"]),
                 *UseApi(self._pbxs, self._clock).routes(),
+                *CdrApi(self._pbxs).routes(),
             ]
         )
 

@@ -7,6 +7,7 @@ from licensing.site.share import Reply
 
 ENROL = "/v1/agent/enrol"
 WAKE = "/v1/agent/wake"
+CDRS = "/v1/agent/cdrs"
 
 
 class NoAnswerError(Exception):

@@ -10,6 +10,7 @@ import msgspec
 from agent.config import AgentConfig, PbxEntry
 from agent.service.alarms import Alarms
 from agent.service.box import Box
+from agent.service.cdr.collection import Collection
 from agent.service.chronicle import Chronicle
 from agent.service.desk import Desk
 from agent.service.driver import Observation
@@ -54,7 +55,7 @@ class Around:
     """What the parts of one PBX stand on: time, chance, the way to the master (given its announced pins).
 
     `away` is the policy until the master has answered once, `process` a name that no other process has,
-    `observation` the driver of a PBX that says what it holds.
+    `observation` the driver of a PBX that says what it holds, `collect` makes what takes its call records.
     """
 
     clock: Clock
@@ -64,6 +65,7 @@ class Around:
     spread: Spread = random.uniform
     process: str = ""
     observation: Observation | None = None
+    collect: Callable[[Link, Alarms], Collection] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class OpenPbx:
     stand_in: StandIn
     secret: bytes
     observer: Observer | None = None
+    cdrs: Collection | None = None
 
     async def begin(self) -> None:
         """From here on a stop is unclean, until `end`; needs the journal's `run`."""
@@ -115,6 +118,7 @@ async def open_pbx(
     make_link: MakeLink,
     process: str = "",
     observation: Observation | None = None,
+    collect: Callable[[Enrolment, Link, Alarms], Collection] | None = None,
 ) -> OpenPbx:
     """Read one PBX's directory and put its parts together; nothing runs yet.
 
@@ -129,6 +133,7 @@ async def open_pbx(
         config.policy.away,
         process=process,
         observation=observation,
+        collect=None if collect is None else partial(collect, enrolment),
     )
     return await assemble(entry, enrolment, journal, around)
 
@@ -154,7 +159,11 @@ async def assemble(entry: PbxEntry, enrolment: Enrolment, journal: Journal, arou
         evicts = observation.evicts
         presence = Presence(entry.name, site.guard, verdict, find, clock, site.counting, evicts=evicts)
         observer = Observer(entry.name, observation, presence, alarms, clock)
-    return OpenPbx(entry, site, box, conversation, journal, alarms, floods, stand_in, stored.secret, observer)
+    # A connection of its own: many records must not keep a sync waiting.
+    cdrs = around.collect and around.collect(around.make_link(stored.record.policy.pins), alarms)
+    return OpenPbx(
+        entry, site, box, conversation, journal, alarms, floods, stand_in, stored.secret, observer, cdrs
+    )
 
 
 async def _read(journal: Journal, enrolment: Enrolment, around: Around) -> Stored:

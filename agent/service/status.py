@@ -32,6 +32,7 @@ def status(pbx: OpenPbx, clock: Clock) -> dict[str, Any]:
         "standing_in": list(pbx.stand_in.homes),
         "rejections": rejections(pbx),
         "observed": pbx.observer.told() if pbx.observer is not None else None,
+        "cdrs": pbx.cdrs.told() if pbx.cdrs is not None else None,
         "alarms": [
             {"code": alarm.code.value, "since_ms": alarm.since_ms, "hint": alarm.hint}
             for alarm in pbx.alarms.all()

@@ -82,6 +82,7 @@ class House:
         self.objects = ""  # further rows of the directory
         self.asterisk: dict[str, Any] = {}  # the section of this name
         self.kamailio: dict[str, Any] = {}  # and of this one
+        self.cdrs: dict[str, Any] = {}  # and this one
         self.further = ""  # further keys of the PBX
         self.listen = [f"udp:127.0.0.1:{self.guard[1]}"]
         self.sip: dict[str, Any] = {"pbx": f"udp:127.0.0.1:{pbx.address[1]}"}
@@ -105,7 +106,9 @@ class House:
         """The agent's configuration file."""
         sip = json.dumps({"listen": self.listen, **self.sip})
         text = CONFIG.format(data=self.data, away=self.away, sip=sip)
-        for name, section in (("asterisk", self.asterisk), ("kamailio", self.kamailio)):
+        for name, section in (
+            ("asterisk", self.asterisk), ("kamailio", self.kamailio), ("cdrs", self.cdrs),
+        ):  # fmt: skip
             if section:
                 text = text.replace("    objects:\n", f"    {name}: {json.dumps(section)}\n    objects:\n")
         text = text.replace("    objects:\n", f"    objects:\n{self.objects}")

@@ -19,6 +19,7 @@ from licensing.codes import Code, sentence, status
 from runtime.server import bound_port, listen_tcp, serve
 from runtime.signing import SigningKey, answer_type, request_type, verify
 from runtime.tls import make_certificate, pin_of_certificate
+from telephony.cdr.wire import MAX_BATCH, Batch, BatchAnswer, Record, Unread
 
 POLICY = wire.Policy(
     etag="1",
@@ -61,6 +62,9 @@ class ScriptedMaster:
         self._nonce = 0
         self._directory = directory
         self._last: tuple[bytes, Response] | None = None
+        self.spools: dict[str, list[Batch]] = {}
+        self.takes_records = True
+        self.heard_records = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -120,6 +124,8 @@ class ScriptedMaster:
         self.requests.append((path, body))
         if path.endswith("/enrol"):
             return self._enrol(request, body)
+        if path.endswith("/cdrs"):
+            return self._keep_records(request, body)
         header = request.headers["X-Signature"]
         assert verify(self.agent_key, request_type("POST", path), body, header)
         message = self._decoded(path, body)
@@ -139,6 +145,34 @@ class ScriptedMaster:
         response = self._signed(200, self._lend(message), header)
         self._last = (body, response)
         return response
+
+    def _keep_records(self, request: Request, body: bytes) -> Response:
+        header = request.headers["X-Signature"]
+        assert verify(self.agent_key, request_type("POST", request.url.path), body, header)
+        assert len(body) <= MAX_BATCH
+        if not self.takes_records:
+            return Response(status_code=502)
+        batch = msgspec.json.decode(body, type=Batch)
+        kept = self.spools.setdefault(batch.spool, [])
+        if batch.number == len(kept) + 1:
+            kept.append(batch)
+        self.heard_records.set()
+        return self._signed(200, BatchAnswer(batch.spool, len(kept)), header)
+
+    def records(self) -> list[Record]:
+        """The call records of all batches that were kept."""
+        return [record for kept in self.spools.values() for batch in kept for record in batch.records]
+
+    def unread(self) -> list[Unread]:
+        """What could not be read, of all batches that were kept."""
+        return [entry for kept in self.spools.values() for batch in kept for entry in batch.unread]
+
+    async def until_records(self, enough: Callable[[], bool], within_s: float = 20) -> None:
+        """Wait until the batches are what is waited for."""
+        async with asyncio.timeout(within_s):
+            while not enough():
+                self.heard_records.clear()
+                await self.heard_records.wait()
 
     def _decoded(self, path: str, body: bytes) -> wire.Sync:
         if not path.endswith("/bye"):

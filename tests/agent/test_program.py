@@ -94,7 +94,7 @@ async def test_ready_status_and_sigterm_keep_the_share(house: House, config: Pat
         (pbx,) = (await asked(config, "status"))["pbxs"]
         assert list(pbx) == [
             "name", "state", "master", "classes", "bindings", "enforcement", "bypass_until_ms", "standing_in",
-            "rejections", "observed", "alarms",
+            "rejections", "observed", "cdrs", "alarms",
         ]  # fmt: skip
         assert list(pbx["master"]) == ["url", "last_sync_ms", "away_s", "grace_left_s"]
         assert list(pbx["classes"]["seat"]) == [

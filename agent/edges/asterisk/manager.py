@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,10 +48,23 @@ class Manager:
 
     name = "asterisk"
 
-    def __init__(self, settings: Settings, clock: Clock, *, counts: bool = False) -> None:
-        """`counts`: the guard counts calls over lines, and wants to know which go on."""
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        events: str = "system,call",
+        hear: Callable[[bytes], None] | None = None,
+        *,
+        counts: bool = False,
+    ) -> None:
+        """`events`: classes of events to be told; `hear` is called with all bytes as they come.
+
+        `counts`: the guard counts calls over lines, and wants to know which go on.
+        """
         self._settings = settings
         self._clock = clock
+        self._events = events
+        self._hear = hear
         self._counts = counts
 
     def connect(self, changed: Changed) -> AbstractAsyncContextManager["ManagerSession"]:
@@ -62,7 +75,7 @@ class Manager:
     async def _connected(self, changed: Changed) -> AsyncIterator["ManagerSession"]:
         settings, address = self._settings, self._settings.manager
         secret, tls = _secret(settings.secret), self._tls()
-        session = ManagerSession(changed, self._clock, counts=self._counts)
+        session = ManagerSession(changed, self._clock, self._hear, counts=self._counts)
         name = None if tls is None else (settings.tls and settings.tls.name) or address.host
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -74,7 +87,7 @@ class Manager:
         except (OSError, ssl.CertificateError) as error:
             raise LinkLostError(f"{address}: {error}") from error
         try:
-            await session.enter(settings.user, secret)
+            await session.enter(settings.user, secret, self._events)
             yield session
         finally:
             session.close()
@@ -91,8 +104,16 @@ class Manager:
 class ManagerSession(asyncio.Protocol):
     """One connection to a manager interface, a `Session`."""
 
-    def __init__(self, changed: Changed, clock: Clock, *, counts: bool = False) -> None:
+    def __init__(
+        self,
+        changed: Changed,
+        clock: Clock,
+        hear: Callable[[bytes], None] | None = None,
+        *,
+        counts: bool = False,
+    ) -> None:
         loop = asyncio.get_running_loop()
+        self._hear = hear
         self._changed = changed
         self._clock = clock
         self._counts = counts
@@ -112,6 +133,8 @@ class ManagerSession(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand on what is complete, in order."""
+        if self._hear is not None:
+            self._hear(data)
         try:
             said = self._ami.receive(data)
         except AmiError as error:
@@ -136,16 +159,14 @@ class ManagerSession(asyncio.Protocol):
 
     # Session
 
-    async def enter(self, user: str, secret: str) -> None:
+    async def enter(self, user: str, secret: str, events: str) -> None:
         """Log in without sending the secret, and wait until Asterisk has booted; RefusedError."""
         try:
             async with asyncio.timeout(LOGIN_S):
                 challenge = await self._ask("Challenge", AuthType="MD5")
                 key = challenge.response.get("Challenge", "") + secret
                 digest = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
-                login = await self._ask(
-                    "Login", AuthType="MD5", Username=user, Key=digest, Events="system,call"
-                )
+                login = await self._ask("Login", AuthType="MD5", Username=user, Key=digest, Events=events)
         except TimeoutError as error:
             raise LinkLostError(f"no answer to the login within {LOGIN_S:.0f} s") from error
         if not (challenge.ok and login.ok):

@@ -1,0 +1,167 @@
+"""`pbx-agent cdr export` and `cdr replay`: what the spool still has, for others and for the master again."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, TextIO
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from agent.config import AgentConfig
+from agent.edges.local_client import NotRunningError, RefusedError, ask
+from agent.options import DEFAULT_CONFIG, ConfigOption, PbxOption
+from agent.store.spool import FILE
+from agent.store.spool_reader import SpoolReader, UnreadableSpoolError
+from runtime.cli import Exit, JsonFlag, application, fail, load_or_fail, print_json, table
+from telephony.cdr.columns import csv_header, csv_row, json_line
+
+FOREVER_MS: Final = 2**53
+REPLAY_TIMEOUT_S: Final = 600.0
+
+cdr_app = application("Call records that are in the spool of a PBX.")
+
+
+class Format(StrEnum):
+    """How records are written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+FromOption = Annotated[
+    str, typer.Option("--from", metavar="TIME", help="First set-up, as 2026-11-30 or 2026-11-30T14:00; UTC.")
+]
+ToOption = Annotated[str, typer.Option("--to", metavar="TIME", help="The first set-up that is too late.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="CSV with a head, or one JSON object a line.")]
+OutputOption = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Else to stdout.")]
+
+
+@cdr_app.command()
+def export(
+    from_: FromOption = "",
+    to: ToOption = "",
+    format_: FormatOption = Format.CSV,
+    output: OutputOption = None,
+    raw: Annotated[bool, typer.Option("--raw/--no-raw", help="With the PBX's own bytes, base64.")] = True,
+    config: ConfigOption = DEFAULT_CONFIG,
+    pbx: PbxOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write the call records that are still here, also while the agent runs; by set-up.
+
+    What the master has is kept for keep_days; `licence-master cdr export` has all.
+
+    Example: pbx-agent cdr export --from 2026-11-01 --to 2026-12-01 --format csv --output november.csv
+    """
+    from_ms, to_ms = _times(from_, to)
+    if as_json and output is None:
+        fail(Exit.USAGE, "--json tells what was written; name a file with --output")
+    data = load_or_fail(config, AgentConfig)
+    names = [entry.name for entry in data.pbxs if entry.cdrs.sources and pbx in (None, entry.name)]
+    if not names:
+        fail(Exit.USAGE, "no PBX of that name has sources of call records: see cdrs in agent.yaml")
+    written = 0
+    try:
+        with _opened(output) as file:
+            if format_ is Format.CSV:
+                file.write(csv_header(raw=raw))
+            for name in names:
+                written += _write(data.data / name / FILE, file, (from_ms, to_ms), format_, raw)
+    except UnreadableSpoolError as error:
+        fail(Exit.BAD_DATA, str(error))
+    except OSError as error:
+        fail(Exit.BAD_DATA, f"{output or 'stdout'}: {error.strerror}")
+    if as_json:
+        print_json({"records": written, "file": str(output)})
+    elif output is not None:
+        typer.echo(f"{output}: {written} records")
+
+
+def _write(path: Path, file: TextIO, times: tuple[int, int], form: Format, raw: bool) -> int:
+    """The records of one spool; how many."""
+    write = csv_row if form is Format.CSV else json_line
+    console = Console(file=sys.stderr)
+    written = 0
+    with closing(SpoolReader.open(path)) as reader:
+        records = track(
+            reader.records(*times),
+            path.parent.name,
+            total=reader.count(*times),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        for record in records:
+            file.write(write(record, raw=raw))
+            written += 1
+    return written
+
+
+@cdr_app.command()
+def replay(
+    from_: FromOption = "",
+    to: ToOption = "",
+    unread: Annotated[
+        bool, typer.Option("--unread", help="Read again what could not be read, by the mappings as they are.")
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    pbx: PbxOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Send a range to the master again, or read again what was put in quarantine there.
+
+    None counts twice: the master knows a record that it has.
+
+    Example: pbx-agent cdr replay --from 2026-11-30 --unread
+    """
+    from_ms, to_ms = _times(from_, to)
+    asked = {"from_ms": from_ms, "to_ms": to_ms, "unread": unread, "pbx": pbx}
+    try:
+        answer = ask(load_or_fail(config, AgentConfig).data, "/cdr/replay", asked, REPLAY_TIMEOUT_S)
+    except NotRunningError as error:
+        fail(Exit.UNREACHABLE, str(error))
+    except RefusedError as error:
+        fail(Exit.REFUSED, str(error))
+    if as_json:
+        print_json(answer)
+        return
+    columns = ("name", "sent_again", "read", "still_unread")
+    rows = [tuple(done[column] for column in columns) for done in answer["pbxs"]]
+    table(rows, ("pbx", "sent again", "read now", "still unreadable"))
+
+
+def _times(from_: str, to: str) -> tuple[int, int]:
+    from_ms = _time_ms("--from", from_) if from_ else 0
+    to_ms = _time_ms("--to", to) if to else FOREVER_MS
+    if from_ms >= to_ms:
+        fail(Exit.USAGE, f"--from {from_} is not before --to {to}")
+    return from_ms, to_ms
+
+
+def _time_ms(option: str, text: str) -> int:
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        fail(Exit.USAGE, f'{option}: found "{text}"; write a time as 2026-11-30 or 2026-11-30T14:00+01:00')
+    whole = read if read.tzinfo is not None else read.replace(tzinfo=UTC)
+    return int(whole.timestamp() * 1_000)
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[TextIO]:
+    """The file, which is whole or not there; stdout without one."""
+    if output is None:
+        yield sys.stdout
+        return
+    fresh = output.with_name(f"{output.name}.new")
+    try:
+        with fresh.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        fresh.replace(output)
+    finally:
+        fresh.unlink(missing_ok=True)
