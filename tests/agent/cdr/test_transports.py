@@ -1,0 +1,215 @@
+"""Every transport brings records in; a place in a file survives rotation, truncation and a restart."""
+
+import asyncio
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from agent.edges.cdr import directory, tail
+from agent.service.cdr import collection
+from tests.agent.cdr.calls import bound, call_ref, line, post, repeated, until, until_open
+from tests.agent.conftest import House
+from tests.agent.scripted_pbx import free_port
+from tests.telephony.cdr.samples import made
+
+RFC3164 = b"<134>Nov 30 12:00:00 pbx asterisk[7]: "
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks that come soon: the steps are the same."""
+    monkeypatch.setattr(tail, "LOOK_S", 0.02)
+    monkeypatch.setattr(directory.Directory.__init__, "__defaults__", (0.02,))
+    monkeypatch.setattr(tail.Tail.__init__, "__defaults__", (0.1,))
+    monkeypatch.setattr(collection, "OPEN_AGAIN_S", 0.05)
+
+
+def sources(house: House, **transport: str) -> int:
+    """One source of cdr_custom lines; the port for listeners."""
+    port = free_port()
+    settings = {name: value.format(port=port) for name, value in transport.items()}
+    house.cdrs = {"sources": [{"name": "cdr", "dialect": "asterisk_custom", **settings}]}
+    return port
+
+
+async def arrived(house: House, *numbers: int) -> None:
+    """Wait until these records are at the master; then exactly these are."""
+    await house.master.until_records(lambda: len(house.master.records()) >= len(numbers))
+    assert sorted(record.call_ref for record in house.master.records()) == sorted(map(call_ref, numbers))
+
+
+async def connected(port: int) -> asyncio.StreamWriter:
+    await until_open(port)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    return writer
+
+
+async def test_the_pbx_connects(house: House) -> None:
+    port = sources(house, tcp_listen="127.0.0.1:{port}")
+    async with house.running():
+        one, other = await connected(port), await connected(port)
+        one.write(line(1)[:50])
+        other.write(line(2) + line(3).rstrip())
+        await other.drain()
+        other.close()
+        one.write(line(1)[50:])
+        await arrived(house, 1, 2, 3)
+        one.close()
+
+
+async def test_we_connect_to_the_pbx_again_and_again(house: House) -> None:
+    port = sources(house, tcp_connect="127.0.0.1:{port}")
+    numbers = iter((1, 2))
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = next(numbers, None)
+        if number is not None:
+            writer.write(line(number))
+            await writer.drain()
+            writer.close()
+
+    async with house.running():
+        server = await asyncio.start_server(serve, "127.0.0.1", port)
+        async with server:
+            await arrived(house, 1, 2)
+
+
+async def test_syslog_in_datagrams(house: House) -> None:
+    port = sources(house, syslog="udp:127.0.0.1:{port}")
+    async with house.running():
+        await until(lambda: bound(port))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for number, head in enumerate((RFC3164, b"", b"<134>1 - pbx asterisk - - - ")):
+                sender.sendto(head + line(number), ("127.0.0.1", port))
+        await arrived(house, 0, 1, 2)
+
+
+async def test_syslog_over_tcp_counted_and_by_line(house: House) -> None:
+    port = sources(house, syslog="tcp:127.0.0.1:{port}")
+    async with house.running():
+        writer = await connected(port)
+        for number in range(2):
+            message = RFC3164 + line(number).rstrip()
+            writer.write(b"%d %b" % (len(message), message))
+        other = await connected(port)
+        other.write(RFC3164 + line(2))
+        await arrived(house, 0, 1, 2)
+        writer.close()
+        other.close()
+
+
+async def test_a_file_that_grows_is_renamed_cut_and_made_anew(house: House, tmp_path: Path) -> None:
+    file = tmp_path / "Custom.csv"
+    sources(house, file=str(file))
+    async with house.running():
+        file.write_bytes(line(1) + line(2)[:30])
+        await arrived(house, 1)
+        with file.open("ab") as appended:
+            appended.write(line(2)[30:] + line(3))
+        await arrived(house, 1, 2, 3)
+        file.rename(tmp_path / "Custom.csv.1")
+        with (tmp_path / "Custom.csv.1").open("ab") as late:
+            late.write(line(4))
+        file.write_bytes(line(5))
+        await arrived(house, 1, 2, 3, 4, 5)
+        shutil.copy(file, tmp_path / "Custom.csv.2")
+        os.truncate(file, 0)
+        with file.open("ab") as appended:
+            appended.write(line(6) + line(7))  # longer than what was cut
+        await arrived(house, 1, 2, 3, 4, 5, 6, 7)
+    assert house.master.unread() == []
+
+
+async def test_a_file_is_read_on_after_a_stop_also_where_it_was_renamed(house: House, tmp_path: Path) -> None:
+    file = tmp_path / "Custom.csv"
+    sources(house, file=str(file))
+    file.write_bytes(line(1) + line(2)[:30])
+    async with house.running():
+        await arrived(house, 1)
+    with file.open("ab") as appended:
+        appended.write(line(2)[30:])
+    async with house.running():
+        await arrived(house, 1, 2)
+    with file.open("ab") as appended:
+        appended.write(line(3))
+    file.rename(tmp_path / "Custom.csv.1")
+    file.write_bytes(line(4))
+    async with house.running():
+        await arrived(house, 1, 2, 3, 4)
+    assert house.master.unread() == []
+
+
+async def test_a_directory_of_files_that_name_their_columns(house: House, tmp_path: Path) -> None:
+    folder = tmp_path / "cucm"
+    folder.mkdir()
+    settings = {"name": "cdr", "dialect": "cucm", "directory": str(folder), "pattern": "cdr_*"}
+    house.cdrs = {"sources": [settings]}
+    (folder / "other").write_bytes(b"not ours\n")
+    (folder / "cdr_1").write_bytes(made("cucm.csv"))
+    async with house.running():
+        await house.master.until_records(lambda: bool(house.master.records()))
+    first = house.master.records()
+    (folder / "cdr_2").write_bytes(made("cucm.csv"))
+    async with house.running():
+        await asyncio.sleep(0.3)
+        assert house.status()["cdrs"]["sources"][0]["trouble"] == ""
+    assert house.master.records() == first, "the second file has the same records"
+    assert house.master.unread() == []
+
+
+async def test_innovaphone_by_http_with_parts_across_a_restart(house: House) -> None:
+    port = free_port()
+    lines = made("gateway.txt").decode().splitlines()[:8]
+    settings = {"name": "gw", "dialect": "innovaphone_gateway", "http": f"127.0.0.1:{port}"}
+    house.cdrs = {"sources": [settings]}
+    for part in (lines[:4], lines[4:7], lines[7:]):
+        async with house.running(), httpx.AsyncClient() as client:
+            await until_open(port)
+            for each in part:
+                answer = await client.get(f"http://127.0.0.1:{port}/cdr0?{each}")
+                assert answer.status_code == 200
+    async with house.running():
+        await house.master.until_records(lambda: len(house.master.records()) == 2)
+    leg_b, leg_a = house.master.records()
+    assert (leg_b.leg, leg_b.talk_s, leg_a.leg) == ("B", 44, "A")
+    assert house.master.unread() == []
+
+
+async def test_who_is_not_allowed_is_sent_away(house: House) -> None:
+    port = sources(house, http="127.0.0.1:{port}")
+    house.sip["pbx"] = "udp:127.0.0.9:5060"
+    async with house.running(), httpx.AsyncClient() as client:
+        await until_open(port)
+        assert await post(client, f"http://127.0.0.1:{port}/", line(1)) == 403
+
+
+async def test_a_full_spool_is_told_to_the_source(house: House) -> None:
+    port = sources(house, http="127.0.0.1:{port}")
+    house.cdrs["most_mib"] = 1
+    house.master.takes_records = False
+    url = f"http://127.0.0.1:{port}/"
+    async with house.running(), httpx.AsyncClient() as client:
+        await until_open(port)
+        bulk = b"".join(map(line, range(3_000)))
+        statuses = [await post(client, url, bulk) for _ in range(2)]
+        assert statuses == [200, 503]
+        house.master.takes_records = True
+        await house.master.until_records(lambda: len(house.master.records()) == 3_000)
+        await repeated(client, url, line(1))
+
+
+async def test_a_disk_that_is_nearly_full_takes_nothing_in(house: House) -> None:
+    port = sources(house, http="127.0.0.1:{port}")
+    url = f"http://127.0.0.1:{port}/"
+    async with house.running(), httpx.AsyncClient() as client:
+        await until_open(port)
+        assert house.lyon.cdrs is not None
+        house.lyon.cdrs.hold_back(True)
+        assert await post(client, url, line(1)) == 503
+        house.lyon.cdrs.hold_back(False)
+        assert await post(client, url, line(1)) == 200
+        await arrived(house, 1)
