@@ -225,7 +225,7 @@ class Spool:
             case Cdr(call_ref=call_ref):
                 body = encode(record_of(reading))
                 key = (*reading.key, reading.content_hash)
-                added = self._added(RECORD, key, reading.setup_ms, taken_ms, body)
+                added = self._added(RECORD, key, reading.end_ms, taken_ms, body)
         return [added, (_FORGET_PARTS, [(source, call_ref)])] if call_ref else [added]
 
     def _added(
@@ -326,7 +326,7 @@ class Spool:
     # what was delivered
 
     async def send_again(self, from_ms: int, to_ms: int) -> int:
-        """Entries of these times (setup of a record, arrival of the rest) that the master had: how many.
+        """Entries of these times (end of a record, arrival of the rest) that the master had: how many.
 
         They go to the end of the queue; the master knows a record that it still has.
         """

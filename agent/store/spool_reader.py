@@ -45,12 +45,12 @@ class SpoolReader:
         self._connection.close()
 
     def count(self, from_ms: int, to_ms: int) -> int:
-        """How many records have their set-up at these times (UTC epoch ms). UnreadableSpoolError."""
+        """How many records ended at these times (UTC epoch ms). UnreadableSpoolError."""
         ((count, *_),) = self._fetched(_COUNT, from_ms, to_ms)
         return int(count)
 
     def records(self, from_ms: int, to_ms: int) -> Iterator[Cdr]:
-        """The records, by set-up and then by arrival. UnreadableSpoolError."""
+        """The records, by their end and then by arrival. UnreadableSpoolError."""
         at_ms, n = from_ms, 0
         while rows := self._fetched(_PAGE, at_ms, n, to_ms, ROWS_AT_ONCE):
             for at_ms, n, body in rows:  # noqa: B007 - where the next page begins

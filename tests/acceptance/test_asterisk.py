@@ -4,10 +4,12 @@ What needs no program runs on recordings in tests/telephony/test_asterisk.py.
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from agent.store.spool_reader import SpoolReader
 from tests.acceptance.house import House, Site
 from tests.acceptance.peers.asterisk import SECRET, Asterisk, version
 from tests.acceptance.peers.baresip import Baresip
@@ -62,11 +64,14 @@ class Bench:
         authority, host = Authority(network.folder / "authority"), network.address()
         tls = TLS.format(host=host, files=authority.issue(host))
         self.asterisk = network.start(
-            Asterisk(network, users, DIALPLAN, host=host, aors=AORS, pjsip=TRUNK, general=tls)
+            Asterisk(network, users, DIALPLAN, host=host, aors=AORS, pjsip=TRUNK, general=tls, records=True)
         )
         settings: dict[str, Any] = {"resync_s": 5, "dialplan": "127.0.0.1:4573"}
         settings |= {"manager": f"{host}:5039", "tls": {"ca": str(authority.certificate)}}
-        self.site: Site = self.house.before(self.asterisk, "hq", **settings)
+        file = {"name": "file", "dialect": "asterisk_custom", "file": str(self.asterisk.records_file)}
+        ami = {"name": "ami", "dialect": "asterisk_ami_cdr", "ami": True}
+        cdrs = {"sources": [file, ami]}
+        self.site: Site = self.house.before(self.asterisk, "hq", {"cdrs": cdrs}, **settings)
         self.wait(connected=True)
         self.anna, self.bert = self.site.phone("1001"), self.site.phone("1002")
 
@@ -94,6 +99,7 @@ def test_phones_rooms_and_a_restart(network: Network, record_property: Callable[
     bench = Bench(network)
     record_property("measured", f"Asterisk: the real program ran, {version()}")
     phones_call_each_other(bench)
+    their_call_is_recorded(bench)
     a_room_that_asks(bench)
     a_room_that_does_not_ask(bench)
     a_restart_of_asterisk(bench)
@@ -140,6 +146,19 @@ def phones_call_each_other(bench: Bench) -> None:
     assert bench.dial(bench.anna, "1002") == "in"
     bench.anna.hang_up()
     bench.wait(calls=0)
+
+
+def their_call_is_recorded(bench: Bench) -> None:
+    """The record of the call, from the file that Asterisk writes and by its manager interface."""
+    spool = bench.site.agent.folder / "data" / "hq" / "spool.db"
+
+    def recorded() -> dict[str, tuple[str, str, int]]:
+        with closing(SpoolReader.open(spool)) as reader:
+            found = list(reader.records(0, 2**53))
+        return {cdr.source.rpartition("/")[2]: (cdr.caller, cdr.called, cdr.cause or 0) for cdr in found}
+
+    call = ("1001", "1002", 16)
+    until(lambda: recorded() == {"file": call, "ami": call}, 10, "the record of the call")
 
 
 def a_room_that_asks(bench: Bench) -> None:

@@ -1,9 +1,10 @@
 """`pbx-agent cdr export` and `cdr replay`: what the spool still has, for others and for the master again."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, TextIO
@@ -21,6 +22,7 @@ from runtime.cli import Exit, JsonFlag, application, fail, load_or_fail, print_j
 from telephony.cdr.columns import csv_header, csv_row, json_line
 
 FOREVER_MS: Final = 2**53
+MONTH: Final = re.compile(r"[0-9]{4}-[0-9]{2}")
 REPLAY_TIMEOUT_S: Final = 600.0
 
 cdr_app = application("Call records that are in the spool of a PBX.")
@@ -34,9 +36,12 @@ class Format(StrEnum):
 
 
 FromOption = Annotated[
-    str, typer.Option("--from", metavar="TIME", help="First set-up, as 2026-11-30 or 2026-11-30T14:00; UTC.")
+    str,
+    typer.Option("--from", metavar="TIME", help="First month, day or time, UTC: 2026-10, 2026-10-01T14:00."),
 ]
-ToOption = Annotated[str, typer.Option("--to", metavar="TIME", help="The first set-up that is too late.")]
+ToOption = Annotated[
+    str, typer.Option("--to", metavar="TIME", help="Last month or day, included; or the time where it ends.")
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="CSV with a head, or one JSON object a line.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Else to stdout.")]
 
@@ -52,11 +57,11 @@ def export(
     pbx: PbxOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write the call records that are still here, also while the agent runs; by set-up.
+    """Write the call records that are still here, also while the agent runs, as they ended.
 
     What the master has is kept for keep_days; `licence-master cdr export` has all.
 
-    Example: pbx-agent cdr export --from 2026-11-01 --to 2026-12-01 --format csv --output november.csv
+    Example: pbx-agent cdr export --from 2026-11 --to 2026-11 --format csv --output november.csv
     """
     from_ms, to_ms = _times(from_, to)
     if as_json and output is None:
@@ -136,20 +141,28 @@ def replay(
 
 
 def _times(from_: str, to: str) -> tuple[int, int]:
-    from_ms = _time_ms("--from", from_) if from_ else 0
-    to_ms = _time_ms("--to", to) if to else FOREVER_MS
+    from_ms = _span_ms("--from", from_)[0] if from_ else 0
+    to_ms = _span_ms("--to", to)[1] if to else FOREVER_MS
     if from_ms >= to_ms:
         fail(Exit.USAGE, f"--from {from_} is not before --to {to}")
     return from_ms, to_ms
 
 
-def _time_ms(option: str, text: str) -> int:
+def _span_ms(option: str, text: str) -> tuple[int, int]:
+    """Beginning and end of a month or a day; of a time itself, twice."""
+    month = MONTH.fullmatch(text) is not None
     try:
-        read = datetime.fromisoformat(text)
+        read = datetime.fromisoformat(f"{text}-01" if month else text)
     except ValueError:
-        fail(Exit.USAGE, f'{option}: found "{text}"; write a time as 2026-11-30 or 2026-11-30T14:00+01:00')
-    whole = read if read.tzinfo is not None else read.replace(tzinfo=UTC)
-    return int(whole.timestamp() * 1_000)
+        right = "a month, a day or a time as 2026-11, 2026-11-30 or 2026-11-30T14:00+01:00"
+        fail(Exit.USAGE, f'{option}: found "{text}"; write {right}')
+    begin = read if read.tzinfo is not None else read.replace(tzinfo=UTC)
+    end = begin
+    if month:
+        end = (begin + timedelta(days=31)).replace(day=1)
+    elif len(text) == len("2026-11-30"):
+        end = begin + timedelta(days=1)
+    return int(begin.timestamp() * 1_000), int(end.timestamp() * 1_000)
 
 
 @contextmanager

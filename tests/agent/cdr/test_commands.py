@@ -45,9 +45,12 @@ async def cdr(config: Path, *words: str) -> str:
 
 
 async def test_a_range_is_exported_as_csv_and_json_lines(config: Path, tmp_path: Path) -> None:
-    span = ("--from", "2026-11-18T00:00:02", "--to", "2026-11-18T01:00:04+01:00")
+    span = ("--from", "2026-11-18T00:01:02", "--to", "2026-11-18T01:01:04+01:00")
     rows = list(csv.DictReader(io.StringIO(await cdr(config, "export", *span))))
     assert [row["call_ref"] for row in rows] == [call_ref(2), call_ref(3)]
+    for span, count in (("2026-11-18", 5), ("2026-11", 5), ("2026-11-19", 0)):
+        text = await cdr(config, "export", "--from", span, "--to", span)
+        assert len(text.splitlines()) == count + 1
     file = tmp_path / "out.jsonl"
     told = await cdr(config, "export", "--format", "jsonl", "--no-raw", "--output", str(file), "--json")
     assert json.loads(told) == {"records": 5, "file": str(file)}
@@ -56,13 +59,13 @@ async def test_a_range_is_exported_as_csv_and_json_lines(config: Path, tmp_path:
 
 async def test_wrong_words_are_refused(config: Path) -> None:
     code, _, err = await command("cdr", "export", "--from", "yesterday", "--config", str(config))
-    assert (code, 'found "yesterday"; write a time' in err) == (2, True)
+    assert (code, 'found "yesterday"; write a month' in err) == (2, True)
     code, _, err = await command("cdr", "export", "--pbx", "metz", "--config", str(config))
     assert (code, "no PBX of that name" in err) == (2, True)
 
 
 async def test_a_range_is_sent_again(house: House, config: Path) -> None:
-    told = json.loads(await cdr(config, "replay", "--from", "2026-11-18T00:00:04", "--json"))
+    told = json.loads(await cdr(config, "replay", "--from", "2026-11-18T00:01:04", "--json"))
     assert told["pbxs"] == [{"name": "lyon", "sent_again": 2, "read": 0, "still_unread": 0}]
     await house.master.until_records(lambda: len(house.master.records()) == 7)
     assert [record.call_ref for record in house.master.records()[5:]] == [call_ref(4), call_ref(5)]

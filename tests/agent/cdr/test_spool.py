@@ -175,16 +175,16 @@ async def test_a_range_is_sent_again_and_what_waits_is_not_moved(tmp_path: Path)
         await next_refs(spool)
         await spool.answered(1)
         await kept(spool, cdr(1))
-        begin = cdr(0).setup_ms
+        begin = cdr(0).end_ms
         assert await spool.send_again(begin, begin + 5_000) == 1
         assert await next_refs(spool) == (2, [call_ref(1), call_ref(0)])
 
 
-async def test_it_is_read_by_set_up_while_it_is_written(tmp_path: Path) -> None:
+async def test_it_is_read_by_end_while_it_is_written(tmp_path: Path) -> None:
     async with opened(tmp_path) as spool:
-        await kept(spool, cdr(2), cdr(0), cdr(1, seconds=5), cdr(1), Quarantined(b"?", Reason.INVALID, ""))
+        await kept(spool, cdr(2), cdr(0), cdr(1), cdr(1, seconds=5), Quarantined(b"?", Reason.INVALID, ""))
         reader = SpoolReader.open(tmp_path / FILE)
-        begin = cdr(0).setup_ms
+        begin = cdr(0).end_ms
         assert [record.call_ref for record in reader.records(begin, begin + 2_000)] == [
             call_ref(0),
             call_ref(1),
