@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench import results
 from bench.call_records import PEERS, parse_us
 from bench.calls import calls
+from bench.cdr_burst import agent_rss_mb
 from bench.decisions import decisions
 from bench.grants import AGENTS, BATCH, grants
 from bench.guard import register_proxy
@@ -99,6 +100,7 @@ CALL_RECORDS = tuple(
 
 BENCHMARKS = (
     *CALL_RECORDS,
+    Benchmark("cdr.agent_rss_mb", agent_rss_mb, 3, partial(agent_rss_mb, records=1_000)),
     Benchmark(
         "guard.register_proxy_vs_kamailio_t_relay",
         partial(register_proxy, count=20_000),

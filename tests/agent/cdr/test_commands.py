@@ -48,8 +48,8 @@ async def test_a_range_is_exported_as_csv_and_json_lines(config: Path, tmp_path:
     span = ("--from", "2026-11-18T00:01:02", "--to", "2026-11-18T01:01:04+01:00")
     rows = list(csv.DictReader(io.StringIO(await cdr(config, "export", *span))))
     assert [row["call_ref"] for row in rows] == [call_ref(2), call_ref(3)]
-    for span, count in (("2026-11-18", 5), ("2026-11", 5), ("2026-11-19", 0)):
-        text = await cdr(config, "export", "--from", span, "--to", span)
+    for day, count in (("2026-11-18", 5), ("2026-11", 5), ("2026-11-19", 0)):
+        text = await cdr(config, "export", "--from", day, "--to", day)
         assert len(text.splitlines()) == count + 1
     file = tmp_path / "out.jsonl"
     told = await cdr(config, "export", "--format", "jsonl", "--no-raw", "--output", str(file), "--json")

@@ -16,6 +16,10 @@ from tests.agent.conftest import House
 from tests.agent.scripted_pbx import free_port
 from tests.telephony.cdr.samples import made
 
+ACCOUNTED = (
+    b"ACC: transaction answered: timestamp=%d;method=%b;from_tag=a;to_tag=b;call_id=c;code=200;reason=OK;"
+    b"src_user=201;dst_user=0611\n"
+)
 RFC3164 = b"<134>Nov 30 12:00:00 pbx asterisk[7]: "
 
 
@@ -177,6 +181,21 @@ async def test_innovaphone_by_http_with_parts_across_a_restart(house: House) -> 
     leg_b, leg_a = house.master.records()
     assert (leg_b.leg, leg_b.talk_s, leg_a.leg) == ("B", 44, "A")
     assert house.master.unread() == []
+
+
+async def test_a_call_that_goes_on_over_a_restart_is_one_record(house: House) -> None:
+    port = free_port()
+    settings = {"name": "acc", "dialect": "kamailio_log", "http": f"127.0.0.1:{port}"}
+    house.cdrs = {"sources": [settings]}
+    for method, at_s in (("INVITE", 1_795_000_000), ("BYE", 1_795_000_042)):
+        async with house.running(), httpx.AsyncClient() as client:
+            await until_open(port)
+            accounted = ACCOUNTED % (at_s, method.encode())
+            assert await post(client, f"http://127.0.0.1:{port}/", accounted) == 200
+    async with house.running():
+        await house.master.until_records(lambda: bool(house.master.records()))
+    (record,) = house.master.records()
+    assert (record.caller, record.talk_s, record.raw.count(b"ACC:")) == ("201", 42, 2)
 
 
 async def test_who_is_not_allowed_is_sent_away(house: House) -> None:
