@@ -15,7 +15,7 @@ from agent.edges.joining import Invitation, write_example
 from agent.edges.joining import join as join_master
 from agent.edges.local_client import NotRunningError, RefusedError, ask
 from agent.edges.monitoring.command import Plugin, check
-from agent.edges.status_table import alarm_table, observed_table, rejection_table, status_table
+from agent.edges.status_table import alarm_table, observed_table, record_table, rejection_table, status_table
 from agent.options import DEFAULT_CONFIG, ConfigOption, PbxOption
 from agent.service.link import NoAnswerError
 from agent.store import enrolment
@@ -246,7 +246,8 @@ def _show(answer: dict[str, Any], as_json: bool) -> None:
         print_json(answer)
         return
     table(*status_table(answer))
-    for rows, columns in (observed_table(answer), rejection_table(answer), alarm_table(answer)):
+    tables = (observed_table(answer), record_table(answer), rejection_table(answer), alarm_table(answer))
+    for rows, columns in tables:
         if rows:
             typer.echo()
             table(rows, columns)

@@ -42,6 +42,16 @@ def observed_table(answer: dict[str, Any]) -> Table:
     return [(name, *(said[each] for each in names)) for name, said in observed], ("pbx", *names)
 
 
+def record_table(answer: dict[str, Any]) -> Table:
+    """One row for each source of call records; what waits for the master is that of its whole PBX."""
+    names = ("source", "connected", "silent", "missing", "refused", "trouble")
+    rows: list[tuple[Cell, ...]] = []
+    for pbx in answer["pbxs"]:
+        if (cdrs := pbx["cdrs"]) is not None:
+            rows += [(*(source[name] for name in names), cdrs["waiting"]) for source in cdrs["sources"]]
+    return rows, (*names, "waiting")
+
+
 def rejection_table(answer: dict[str, Any]) -> Table:
     """One row for each reason why messages of phones or strangers went nowhere, the most frequent first."""
     rows: list[tuple[Cell, ...]] = []

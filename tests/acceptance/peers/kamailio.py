@@ -203,11 +203,16 @@ class Kamailio(Program):
         *,
         prefix: Sequence[str] = (),
         memory_mb: int = 64,
+        logs_here: bool = True,
     ) -> None:
-        """Describe it; `prefix` comes before the command (taskset, strace)."""
+        """Describe it; `prefix` comes before the command (taskset, strace).
+
+        Without `logs_here` its log goes where the configuration says.
+        """
         self.host, self.port = address
         self._configuration = configuration
-        command = [*prefix, program("kamailio"), "-f", str(folder / "kamailio.cfg"), "-DD", "-E"]
+        command = [*prefix, program("kamailio"), "-f", str(folder / "kamailio.cfg"), "-DD"]
+        command += ["-E"] if logs_here else []
         command += ["-x", "fm", "-X", "fm", "-m", str(memory_mb), "-w", str(folder), "-Y", str(folder)]
         super().__init__("kamailio", command, folder, ground)
 
