@@ -337,24 +337,16 @@ TABLE: dict[Code, Entry] = {
         "See that it runs, and that its manager interface lets the agent in.",
     ),
     Code.CDR_SOURCE_SILENT: Entry(
-        503,
-        "A source of call records is silent",
-        "See that the PBX still sends or writes them; see pbx-agent status.",
+        503, "A source of call records is silent", "See that the PBX still sends them: pbx-agent status."
     ),
     Code.CDR_MISSING: Entry(
-        200,
-        "A source that numbers its call records has left some out",
-        "Fetch them from the PBX if it still has them; see the gap report at the master.",
+        200, "Numbered call records never came", "Fetch them from the PBX: licence-master cdr gaps."
     ),
     Code.CDR_INTAKE_STOPPED: Entry(
-        503,
-        "No call records are taken in; sources must keep theirs",
-        "Bring the master back, make room on the disk, or raise cdrs.most_mib.",
+        503, "No call records are taken in", "Bring the master back, make room, or raise cdrs.most_mib."
     ),
     Code.CDR_UNDELIVERED: Entry(
-        503,
-        "The master does not take the call records",
-        "They wait here. See that the master is as new as the agent.",
+        503, "The master does not take call records", "They wait here. Is the master as new as the agent?"
     ),
     Code.FORBIDDEN: Entry(403, "Not allowed", "Use a token, or sign in, with the role this needs."),
     Code.NOT_FOUND: Entry(404, "Nothing here by that name", "List what there is and check the spelling."),

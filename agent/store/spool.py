@@ -40,7 +40,7 @@ MIGRATIONS = (
         raw BLOB NOT NULL) STRICT;
     CREATE INDEX part_call ON part (source, call_ref);
     CREATE TABLE position (
-        source TEXT NOT NULL, name TEXT NOT NULL, inode INTEGER NOT NULL, offset INTEGER NOT NULL,
+        source TEXT NOT NULL, name TEXT NOT NULL, offset INTEGER NOT NULL,
         before BLOB NOT NULL, PRIMARY KEY (source, name)) STRICT, WITHOUT ROWID;
     CREATE TABLE source (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE batch (number INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
@@ -56,7 +56,7 @@ _ADD = """
     WHERE true ON CONFLICT (source, call_ref, leg, hash) DO NOTHING"""
 _ADD_PART = "INSERT INTO part (source, call_ref, taken_ms, raw) VALUES (?, ?, ?, ?)"
 _FORGET_PARTS = "DELETE FROM part WHERE source = ? AND call_ref = ?"
-_KEEP_POSITION = "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?)"
+_KEEP_POSITION = "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)"
 _FORGET_POSITION = "DELETE FROM position WHERE source = ? AND name = ?"
 _KEEP_SOURCE = "INSERT OR REPLACE INTO source VALUES (?, ?)"
 _SET_MARK = "INSERT OR REPLACE INTO mark VALUES (?, ?)"
@@ -72,10 +72,9 @@ _WAITING = "SELECT count(*), coalesce(sum(length(body)), 0) FROM entry WHERE n >
 
 
 class Position(NamedTuple):
-    """How far a file was read: its inode, the offset, and the bytes before it, by which it is known again."""
+    """How far a file was read, and the bytes before that, by which it is known under any name."""
 
     name: str
-    inode: int
     offset: int
     before: bytes
 
@@ -182,7 +181,7 @@ class Spool:
 
     async def positions(self, source: str) -> dict[str, Position]:
         """How far its files were read, by name."""
-        query = "SELECT name, inode, offset, before FROM position WHERE source = ?"
+        query = "SELECT name, offset, before FROM position WHERE source = ?"
         return {row[0]: Position(*row) for row in await self._rows(query, source)}
 
     async def state(self, source: str) -> bytes | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote, unquote_to_bytes
 
+from telephony.cdr import innovaphone
 from telephony.cdr.fields import Fields, invalid, q850, text_of
 from telephony.cdr.framing import Lines
 from telephony.cdr.innovaphone import CLOCK_SET_S, PbxReader
@@ -26,6 +27,34 @@ _DATE: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})-([0-9]{2})([0-9]{2})(
 def parser(origin: Origin) -> Parser:
     """Reads the lines of TCP or syslog, or each query of an HTTP GET with a line end behind it."""
     return Stream(Lines, GatewayReader(origin))
+
+
+class RequestParser:
+    """Reads what came by HTTP: XML in the body, or a line `event=…` in the query or the body."""
+
+    def __init__(self, lines: Parser, elements: Parser) -> None:
+        self._lines = lines
+        self._elements = elements
+
+    @property
+    def unfinished(self) -> int:
+        return self._lines.unfinished + self._elements.unfinished
+
+    def feed(self, data: bytes, now_ms: int) -> list[Reading]:
+        """A request from its beginning."""
+        parser = self._elements if data.lstrip().startswith(b"<") else self._lines
+        return parser.feed(data, now_ms)
+
+    def end(self, now_ms: int) -> list[Reading]:
+        return self._lines.end(now_ms) + self._elements.end(now_ms)
+
+    def branch(self) -> "RequestParser":
+        return RequestParser(self._lines.branch(), self._elements.branch())
+
+
+def request_parser(origin: Origin) -> Parser:
+    """Reads HTTP requests of a gateway or a PBX, each whole in one `feed`."""
+    return RequestParser(parser(origin), innovaphone.parser(origin))
 
 
 @dataclass(slots=True)

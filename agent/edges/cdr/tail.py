@@ -21,7 +21,7 @@ LOOK_S: Final = 0.5
 KNOWN_BY: Final = 64
 """Bytes before our place by which a file is known again."""
 MOST_BESIDE: Final = 10_000
-"""Files beside it among which a renamed one is looked for."""
+"""Files in its directory among which a renamed one, or a copy, is looked for."""
 GRACE_S: Final = 5.0
 """A renamed file is read for so long after its last byte: a daemon writes to it until it is told."""
 
@@ -32,7 +32,7 @@ class OpenFile:
     """A file that is being read, from its known place or from its beginning."""
 
     def __init__(self, source: Source, path: Path, position: Position | None) -> None:
-        """`position`: where it was if it is still that file. OSError."""
+        """`position`: where it was, if it is still that file. OSError."""
         self._source = source
         self._name = path.name if position is None else position.name
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -41,20 +41,30 @@ class OpenFile:
             self.close()
             raise OSError(f"{path} is no file")
         self.inode = found.st_ino
+        self.position = Position(self._name, 0, b"")
         self._offset = 0
         self._parser: Parser = source.branch()
-        self._position: Position | None = None
-        if position is not None and position.inode == self.inode and not self._cut_before(position):
-            self._position, self._offset = position, position.offset
+        if position is not None and self._before(position.offset) == position.before:
+            self.position, self._offset = position, position.offset
 
     def close(self) -> None:
         """Close it."""
         os.close(self._descriptor)
 
+    @property
+    def cut(self) -> bool:
+        """Whether other bytes, or none, stand before our place: it was cut, and perhaps has grown again."""
+        return self._before(self.position.offset) != self.position.before
+
+    async def begin_again(self) -> None:
+        """Read it from its beginning; what was not whole is a record or none. OSError, StoreError."""
+        await self._take(b"", end=True)
+        self._offset = 0
+        self.position = Position(self._name, 0, b"")
+        self._parser = self._source.branch()
+
     async def read_on(self) -> bool:
         """Take in some of what is new; True when it is on disk, False: nothing is. OSError, StoreError."""
-        if self._position is not None and self._cut_before(self._position):
-            await self._begin_again()
         data = os.pread(self._descriptor, CHUNK, self._offset)
         if data:
             await self._take(data)
@@ -70,15 +80,6 @@ class OpenFile:
         size = min(KNOWN_BY, offset)
         return os.pread(self._descriptor, size, offset - size)
 
-    def _cut_before(self, position: Position) -> bool:
-        """Whether other bytes, or none, stand before that place: cut off, and perhaps grown again."""
-        return self._before(position.offset) != position.before
-
-    async def _begin_again(self) -> None:
-        await self._take(b"", end=True)
-        self._offset, self._position = 0, None
-        self._parser = self._source.branch()
-
     async def _take(self, data: bytes, *, end: bool = False) -> Position:
         while True:
             try:
@@ -88,9 +89,9 @@ class OpenFile:
                 continue
             self._offset += len(data)
             done = self._offset - self._parser.unfinished
-            position = Position(self._name, self.inode, done, self._before(done))
+            position = Position(self._name, done, self._before(done))
             await self._source.keep(readings, position)
-            self._position = position
+            self.position = position
             return position
 
 
@@ -106,7 +107,7 @@ class Tail:
         """Read until cancelled; OSError, StoreError."""
         position = (await self._source.spool.positions(self._source.name)).get(self._path.name)
         if position is not None:
-            await self._finish_renamed(position)
+            await self._finish_elsewhere(position)
         while True:
             file = await self._opened(position)
             position = None
@@ -131,6 +132,9 @@ class Tail:
         """Read this file until the path names another one and whoever wrote it has had time to notice."""
         left_s = self._grace_s
         while left_s > 0:
+            if file.cut:
+                await self._finish_elsewhere(file.position)
+                await file.begin_again()
             if await file.read_on():
                 left_s = self._grace_s
                 continue
@@ -145,9 +149,9 @@ class Tail:
         except FileNotFoundError:
             return False
 
-    async def _finish_renamed(self, position: Position) -> None:
-        """What was written to it before it was renamed, while nobody read."""
-        path = _with_inode(self._path, position.inode)
+    async def _finish_elsewhere(self, position: Position) -> None:
+        """What was written before it was renamed, or copied and cut, and nobody had read."""
+        path = _known(self._path, position)
         if path is None:
             log.warning("cdr.file_gone", file=str(self._path), offset=position.offset)
         elif path != self._path:
@@ -158,10 +162,17 @@ class Tail:
                 file.close()
 
 
-def _with_inode(path: Path, inode: int) -> Path | None:
-    """The file that has this inode: the path itself, or one beside it."""
+def _known(path: Path, position: Position) -> Path | None:
+    """The file with these bytes before this place: the path itself, or one beside it whose name begins so."""
     with os.scandir(path.parent) as entries:
-        found = [entry.name for entry in islice(entries, MOST_BESIDE) if entry.inode() == inode]
-    if path.name in found or not found:
-        return path if found else None
-    return path.with_name(found[0])
+        beside = [entry.name for entry in islice(entries, MOST_BESIDE) if entry.name.startswith(path.stem)]
+    for name in sorted(beside, key=lambda name: (name != path.name, name)):
+        candidate = path.with_name(name)
+        try:
+            with candidate.open("rb") as file:
+                file.seek(position.offset - len(position.before))
+                if file.read(len(position.before)) == position.before:
+                    return candidate
+        except OSError:  # a directory, or gone meanwhile
+            continue
+    return None

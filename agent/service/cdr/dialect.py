@@ -22,8 +22,8 @@ Make = Callable[[CdrSource, Origin], Parser]
 
 
 def _innovaphone(source: CdrSource, origin: Origin) -> Parser:
-    """By HTTP its records come as `event=syslog&…`, a line of a gateway that carries one."""
-    return innovaphone.parser(origin) if source.http is None else innovaphone_gateway.parser(origin)
+    """By HTTP its records come as `event=syslog&…` too, a line of a gateway that carries one."""
+    return innovaphone.parser(origin) if source.http is None else innovaphone_gateway.request_parser(origin)
 
 
 def _mapped(source: CdrSource, origin: Origin) -> Parser:

@@ -1,6 +1,7 @@
 """What a source says of itself: when it was last heard, whether it is silent, what is missing."""
 
 from pathlib import Path
+from urllib.parse import quote_from_bytes
 
 import pytest
 
@@ -70,6 +71,17 @@ async def test_missing_numbers_are_known_also_after_a_restart(tmp_path: Path) ->
         source = Source(settings("innovaphone"), origin, spool, clock)
         await source.resume()
         assert source.state().missing == state.missing
+
+
+async def test_innovaphone_by_http_is_xml_or_carries_it(tmp_path: Path) -> None:
+    carried = quote_from_bytes(numbered(2)).encode()
+    way = CdrSource.model_validate({"name": "cdr", "dialect": "innovaphone", "http": "127.0.0.1:80"})
+    async with opened(tmp_path) as spool:
+        source = Source(way, ORIGIN, spool, HandClock())
+        for request in (numbered(1), b"event=syslog&time=1&msg=" + carried, b"event=syslog&msg=started"):
+            await source.take(source.branch(), [request], end=True)
+        assert [row.read().call_ref for row in await spool.records_behind(0, 9)] == ["1", "2"]
+        assert source.state().missing == ()
 
 
 async def test_missing_numbers_are_an_alarm_and_told_to_the_master(

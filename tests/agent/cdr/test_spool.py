@@ -89,7 +89,7 @@ async def test_parts_stay_until_their_call_is_over(tmp_path: Path) -> None:
 
 
 async def test_a_place_in_a_file_is_kept_with_what_was_read_up_to_it(tmp_path: Path) -> None:
-    place = Position("Custom.csv", 7, 120, b"before")
+    place = Position("Custom.csv", 120, b"before")
     async with opened(tmp_path) as spool:
         await spool.keep(SOURCE, [cdr(1)], AT_MS, position=place)
     async with opened(tmp_path) as spool:

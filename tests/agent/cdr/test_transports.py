@@ -120,8 +120,7 @@ async def test_a_file_that_grows_is_renamed_cut_and_made_anew(house: House, tmp_
             late.write(line(4))
         file.write_bytes(line(5))
         await arrived(house, 1, 2, 3, 4, 5)
-        shutil.copy(file, tmp_path / "Custom.csv.2")
-        os.truncate(file, 0)
+        cut(file)
         with file.open("ab") as appended:
             appended.write(line(6) + line(7))  # longer than what was cut
         await arrived(house, 1, 2, 3, 4, 5, 6, 7)
@@ -144,6 +143,33 @@ async def test_a_file_is_read_on_after_a_stop_also_where_it_was_renamed(house: H
     file.write_bytes(line(4))
     async with house.running():
         await arrived(house, 1, 2, 3, 4)
+    assert house.master.unread() == []
+
+
+def cut(file: Path, *, last: bytes = b"") -> None:
+    """What logrotate does with copytruncate, when `last` is written just before."""
+    with file.open("ab") as appended:
+        appended.write(last)
+    shutil.copy(file, file.with_name(f"{file.name}.2"))
+    os.truncate(file, 0)
+
+
+async def test_what_was_written_just_before_a_file_was_cut_is_in_its_copy(
+    house: House, tmp_path: Path
+) -> None:
+    file = tmp_path / "Custom.csv"
+    sources(house, file=str(file))
+    file.write_bytes(line(1))
+    async with house.running():
+        await arrived(house, 1)
+        cut(file, last=line(2))
+        await arrived(house, 1, 2)
+        file.write_bytes(line(3))
+        await arrived(house, 1, 2, 3)
+    cut(file, last=line(4))
+    file.write_bytes(line(5))
+    async with house.running():
+        await arrived(house, 1, 2, 3, 4, 5)
     assert house.master.unread() == []
 
 
