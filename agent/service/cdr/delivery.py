@@ -114,10 +114,7 @@ class Delivery:
         records = tuple(entry for entry in entries if isinstance(entry, Record))
         unread = tuple(entry for entry in entries if isinstance(entry, Unread))
         installation, agent = self._identity
-        said = tuple(
-            msgspec.structs.replace(state, missing=state.missing[-MISSING_TOLD:]) for state in states
-        )
-        name = self._spool.name
+        name, said = self._spool.name, tuple(map(_brief, states))
         return Batch(VERSION, installation, agent, name, outgoing.number, records, unread, said)
 
     def _failed(self, code: Code, detail: str) -> bool:
@@ -137,6 +134,13 @@ class Delivery:
 def _words(states: tuple[SourceState, ...]) -> list[SourceState]:
     """What is worth a batch of its own: not that a record came, which tells itself."""
     return [msgspec.structs.replace(state, last_ms=None) for state in states]
+
+
+def _brief(state: SourceState) -> SourceState:
+    """The newest gaps fit into a batch; of those before them only how many numbers they are."""
+    older = sum(gap.last - gap.first + 1 for gap in state.missing[:-MISSING_TOLD])
+    newest = state.missing[-MISSING_TOLD:]
+    return msgspec.structs.replace(state, missing=newest, forgotten=state.forgotten + older)
 
 
 def _size(row: Row) -> int:

@@ -35,7 +35,7 @@ def call_ref(number: int) -> str:
 async def post(client: httpx.AsyncClient, url: str, body: bytes) -> int | None:
     """The status of the answer; None: there was none."""
     try:
-        return (await client.post(url, content=body)).status_code
+        return (await client.post(url, content=body, timeout=20)).status_code
     except httpx.HTTPError:
         return None
 
@@ -59,8 +59,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def bound(port: int, kind: str = "udp") -> bool:
     """Whether a socket of this machine has this port."""
-    rows = Path(f"/proc/net/{kind}").read_text().splitlines()[1:]
-    return any(row.split()[1].endswith(f":{port:04X}") for row in rows)
+    rows = [row.split() for row in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]]
+    ready = {"udp": "07", "tcp": "0A"}[kind]  # a connection may have the port of a listener
+    return any(row[1].endswith(f":{port:04X}") and row[3] == ready for row in rows)
 
 
 async def until_open(port: int) -> None:
