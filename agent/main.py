@@ -4,10 +4,9 @@ import asyncio
 import importlib
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agent.config import AgentConfig, PbxEntry
-from agent.edges import collecting
 from agent.edges.asterisk.dialplan import Dialplan
 from agent.edges.asterisk.manager import Manager
 from agent.edges.device import Devices
@@ -33,6 +32,9 @@ from runtime.logs import logger
 from runtime.server import listen_unix, serve
 from runtime.signing import SigningKey
 from telephony import guard
+
+if TYPE_CHECKING:
+    from agent.edges.collecting import Collect
 
 # A drain takes a second at most: a PBX answers in milliseconds, a phone repeats itself after half a second.
 DRAIN_LOOKS = 200
@@ -128,7 +130,7 @@ class Main:
 
         for entry in self.config.pbxs:
             observation = self._observe(entry)
-            collect = collecting.collect_for(entry, self.config.data, self.clock)
+            collect = self._collect(entry)
             pbx = await open_pbx(entry, self.config, self.clock, link, self.process, observation, collect)
             stack.push_async_callback(pbx.journal.close)
             self.pbxs[entry.name] = pbx
@@ -143,6 +145,13 @@ class Main:
             driver = Innovaphone(innovaphone)
             return Observation(driver, innovaphone.resync_s, licences=driver.told)
         return None
+
+    def _collect(self, entry: PbxEntry) -> "Collect | None":
+        if not entry.cdrs.sources:
+            return None
+        from agent.edges.collecting import collect_for  # readers of all dialects: only where they are needed
+
+        return collect_for(entry, self.config.data, self.clock)
 
     async def _listen(self, pbx: OpenPbx) -> Edge:
         make = QuestionEdge if pbx.entry.asked else SipEdge

@@ -15,10 +15,8 @@ from runtime.clock import Clock
 Collect = Callable[[Enrolment, Link, Alarms], Collection]
 
 
-def collect_for(entry: PbxEntry, data: Path, clock: Clock) -> Collect | None:
-    """Makes it for this PBX; None where no call records are taken."""
-    if not entry.cdrs.sources:
-        return None
+def collect_for(entry: PbxEntry, data: Path, clock: Clock) -> Collect:
+    """Makes it for this PBX, which has sources."""
 
     def collect(enrolment: Enrolment, link: Link, alarms: Alarms) -> Collection:
         identity = (enrolment.enrolled.installation, enrolment.enrolled.agent)

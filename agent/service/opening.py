@@ -4,13 +4,13 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.config import AgentConfig, PbxEntry
 from agent.service.alarms import Alarms
 from agent.service.box import Box
-from agent.service.cdr.collection import Collection
 from agent.service.chronicle import Chronicle
 from agent.service.desk import Desk
 from agent.service.driver import Observation
@@ -44,6 +44,9 @@ from telephony.pbx import questions
 from telephony.settings import Listener, Settings
 from telephony.token import Tokens
 
+if TYPE_CHECKING:  # only an agent that takes call records carries their readers
+    from agent.service.cdr.collection import Collection
+
 # How long a binding may last that a crash kept from the journal before the first one was ever stored.
 UNKNOWN_EXPIRY_S = 3_600
 
@@ -65,7 +68,7 @@ class Around:
     spread: Spread = random.uniform
     process: str = ""
     observation: Observation | None = None
-    collect: Callable[[Link, Alarms], Collection] | None = None
+    collect: "Callable[[Link, Alarms], Collection] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class OpenPbx:
     stand_in: StandIn
     secret: bytes
     observer: Observer | None = None
-    cdrs: Collection | None = None
+    cdrs: "Collection | None" = None
 
     async def begin(self) -> None:
         """From here on a stop is unclean, until `end`; needs the journal's `run`."""
@@ -118,7 +121,7 @@ async def open_pbx(
     make_link: MakeLink,
     process: str = "",
     observation: Observation | None = None,
-    collect: Callable[[Enrolment, Link, Alarms], Collection] | None = None,
+    collect: "Callable[[Enrolment, Link, Alarms], Collection] | None" = None,
 ) -> OpenPbx:
     """Read one PBX's directory and put its parts together; nothing runs yet.
 

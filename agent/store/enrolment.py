@@ -11,6 +11,7 @@ from licensing import wire
 KEY_FILE = "agent.key"
 ENROLMENT_FILE = "enrolment.json"
 JOURNAL_FILE = "agent.db"
+SPOOL_FILE = "spool.db"
 BALLAST_FILE = "ballast"  # of all PBXs of an agent, beside their directories
 BALLAST_BYTES = 8 * 1024 * 1024
 

@@ -21,7 +21,6 @@ from telephony.cdr.reading import Part, Quarantined, Reading
 from telephony.cdr.record import Cdr
 from telephony.cdr.wire import MAX_RECORDS
 
-FILE: Final = "spool.db"
 PRUNED_AT_ONCE: Final = 1_000
 UNREAD_AT_ONCE: Final = 20
 BATCHES_KEPT: Final = 100_000

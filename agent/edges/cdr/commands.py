@@ -16,7 +16,7 @@ from rich.progress import track
 from agent.config import AgentConfig
 from agent.edges.local_client import NotRunningError, RefusedError, ask
 from agent.options import DEFAULT_CONFIG, ConfigOption, PbxOption
-from agent.store.spool import FILE
+from agent.store.enrolment import SPOOL_FILE
 from agent.store.spool_reader import SpoolReader, UnreadableSpoolError
 from runtime.cli import Exit, JsonFlag, application, fail, load_or_fail, print_json, table
 from telephony.cdr.columns import csv_header, csv_row, json_line
@@ -66,17 +66,14 @@ def export(
     from_ms, to_ms = _times(from_, to)
     if as_json and output is None:
         fail(Exit.USAGE, "--json tells what was written; name a file with --output")
-    data = load_or_fail(config, AgentConfig)
-    names = [entry.name for entry in data.pbxs if entry.cdrs.sources and pbx in (None, entry.name)]
-    if not names:
-        fail(Exit.USAGE, "no PBX of that name has sources of call records: see cdrs in agent.yaml")
+    data, names = _named(config, pbx)
     written = 0
     try:
         with _opened(output) as file:
             if format_ is Format.CSV:
                 file.write(csv_header(raw=raw))
             for name in names:
-                written += _write(data.data / name / FILE, file, (from_ms, to_ms), format_, raw)
+                written += _write(data / name / SPOOL_FILE, file, (from_ms, to_ms), format_, raw)
     except UnreadableSpoolError as error:
         fail(Exit.BAD_DATA, str(error))
     except OSError as error:
@@ -126,8 +123,9 @@ def replay(
     """
     from_ms, to_ms = _times(from_, to)
     asked = {"from_ms": from_ms, "to_ms": to_ms, "unread": unread, "pbx": pbx}
+    data, _ = _named(config, pbx)
     try:
-        answer = ask(load_or_fail(config, AgentConfig).data, "/cdr/replay", asked, REPLAY_TIMEOUT_S)
+        answer = ask(data, "/cdr/replay", asked, REPLAY_TIMEOUT_S)
     except NotRunningError as error:
         fail(Exit.UNREACHABLE, str(error))
     except RefusedError as error:
@@ -138,6 +136,15 @@ def replay(
     columns = ("name", "sent_again", "read", "still_unread")
     rows = [tuple(done[column] for column in columns) for done in answer["pbxs"]]
     table(rows, ("pbx", "sent again", "read now", "still unreadable"))
+
+
+def _named(config: Path, pbx: str | None) -> tuple[Path, list[str]]:
+    """The data directory, and the PBXs that have sources of call records."""
+    loaded = load_or_fail(config, AgentConfig)
+    names = [entry.name for entry in loaded.pbxs if entry.cdrs.sources and pbx in (None, entry.name)]
+    if not names:
+        fail(Exit.USAGE, "no PBX of that name has sources of call records: see cdrs in agent.yaml")
+    return loaded.data, names
 
 
 def _times(from_: str, to: str) -> tuple[int, int]:

@@ -16,7 +16,8 @@ from agent.service.cdr.post import Poster, Target
 from agent.service.cdr.replay import Replayed, reread
 from agent.service.cdr.source import Source
 from agent.service.link import Link
-from agent.store.spool import FILE, Spool
+from agent.store.enrolment import SPOOL_FILE
+from agent.store.spool import Spool
 from licensing.codes import Code
 from runtime.clock import Clock
 from runtime.config import ConfigErrors
@@ -55,7 +56,7 @@ class Collection:
         self.settings = settings
         self.sources: list[Source] = []
         self._identity = identity
-        self._path = directory / FILE
+        self._path = directory / SPOOL_FILE
         self._link = link
         self._door = door
         self._target = target

@@ -60,8 +60,9 @@ async def test_a_range_is_exported_as_csv_and_json_lines(config: Path, tmp_path:
 async def test_wrong_words_are_refused(config: Path) -> None:
     code, _, err = await command("cdr", "export", "--from", "yesterday", "--config", str(config))
     assert (code, 'found "yesterday"; write a month' in err) == (2, True)
-    code, _, err = await command("cdr", "export", "--pbx", "metz", "--config", str(config))
-    assert (code, "no PBX of that name" in err) == (2, True)
+    for what in ("export", "replay"):
+        code, _, err = await command("cdr", what, "--pbx", "metz", "--config", str(config))
+        assert (code, "no PBX of that name" in err) == (2, True)
 
 
 async def test_a_range_is_sent_again(house: House, config: Path) -> None:

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agent.store.cdr_row import Row
-from agent.store.spool import FILE, Position, Spool
+from agent.store.enrolment import SPOOL_FILE
+from agent.store.spool import Position, Spool
 from agent.store.spool_reader import SpoolReader
 from telephony.cdr.asterisk import custom_parser
 from telephony.cdr.reading import Part, Quarantined, Reading, Reason
@@ -24,7 +25,7 @@ SOURCE = ORIGIN.source
 @asynccontextmanager
 async def opened(path: Path, most_bytes: int = MIB) -> AsyncIterator[Spool]:
     """A spool that commits, until the block ends."""
-    spool = await Spool.open(path / FILE, most_bytes)
+    spool = await Spool.open(path / SPOOL_FILE, most_bytes)
     task = asyncio.create_task(spool.run())
     try:
         yield spool
@@ -183,7 +184,7 @@ async def test_a_range_is_sent_again_and_what_waits_is_not_moved(tmp_path: Path)
 async def test_it_is_read_by_end_while_it_is_written(tmp_path: Path) -> None:
     async with opened(tmp_path) as spool:
         await kept(spool, cdr(2), cdr(0), cdr(1), cdr(1, seconds=5), Quarantined(b"?", Reason.INVALID, ""))
-        reader = SpoolReader.open(tmp_path / FILE)
+        reader = SpoolReader.open(tmp_path / SPOOL_FILE)
         begin = cdr(0).end_ms
         assert [record.call_ref for record in reader.records(begin, begin + 2_000)] == [
             call_ref(0),
