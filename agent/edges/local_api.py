@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agent.edges.cdr.api import CdrApi
 from agent.edges.use_api import UseApi
 from agent.service.opening import OpenPbx
 from agent.service.stand_in import NotProtectedError
@@ -64,16 +65,9 @@ class LocalApi:
                 Route("/stand-in", self._stand_in, methods=["POST"]),
                 Route("/bye", self._bye, methods=["POST"]),
                 *UseApi(self._pbxs, self._clock).routes(),
-                *self._record_routes(),
+                *CdrApi(self._pbxs).routes(),
             ]
         )
-
-    def _record_routes(self) -> list[Route]:
-        if not any(pbx.cdrs for pbx in self._pbxs.values()):
-            return []
-        from agent.edges.cdr.api import CdrApi  # only an agent that takes call records carries their readers
-
-        return CdrApi(self._pbxs).routes()
 
     async def _status(self, request: Request) -> Response:
         return self._answered(list(self._pbxs.values()))

@@ -67,6 +67,13 @@ _PRUNE = """
         SELECT n FROM entry WHERE taken_ms < ?1 AND n <= ?2 ORDER BY taken_ms LIMIT ?3)"""
 _MOVE = "UPDATE entry SET n = ? WHERE n = ?"
 _DROP = "DELETE FROM entry WHERE n = ?"
+# By number, not by the index of times: each page goes on where the last one ended.
+_OF_TIMES = """
+    SELECT n FROM entry
+    WHERE +at_ms >= ? AND +at_ms < ? AND n > ? AND n <= ? ORDER BY n LIMIT ?"""
+_UNREAD_OF_TIMES = """
+    SELECT n, kind, body FROM entry
+    WHERE +at_ms >= ? AND +at_ms < ? AND n > ? AND kind = 'unread' ORDER BY n LIMIT ?"""
 _WAITING = "SELECT count(*), coalesce(sum(length(body)), 0) FROM entry WHERE n > ?"
 
 
@@ -328,9 +335,9 @@ class Spool:
 
         They go to the end of the queue; the master knows a record that it still has.
         """
-        query = "SELECT n FROM entry WHERE at_ms >= ? AND at_ms < ? AND n <= ? ORDER BY n LIMIT ?"
-        again = 0
-        while rows := await self._rows(query, from_ms, to_ms, self._sent.kept_last, MAX_RECORDS):
+        again, behind, last = 0, 0, self._sent.kept_last
+        while rows := await self._rows(_OF_TIMES, from_ms, to_ms, behind, last, MAX_RECORDS):
+            behind = rows[-1][0]
             moved = [(number, row[0]) for number, row in enumerate(rows, start=self._next)]
             self._next += len(moved)
             await self._commits.submit([(_MOVE, moved)])
@@ -340,10 +347,7 @@ class Spool:
 
     async def unread(self, from_ms: int, to_ms: int, behind: int) -> list[Row]:
         """Some of what could not be read and came at these times."""
-        query = """
-            SELECT n, kind, body FROM entry
-            WHERE at_ms >= ? AND at_ms < ? AND kind = 'unread' AND n > ? ORDER BY n LIMIT ?"""
-        rows = await self._rows(query, from_ms, to_ms, behind, UNREAD_AT_ONCE)
+        rows = await self._rows(_UNREAD_OF_TIMES, from_ms, to_ms, behind, UNREAD_AT_ONCE)
         return [Row(n, kind, body) for n, kind, body in rows]
 
     async def read_after_all(self, n: int, source: str, records: Iterable[Cdr], taken_ms: int) -> None:

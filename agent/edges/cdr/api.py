@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agent.service.cdr.collection import NotOpenError
 from agent.service.opening import OpenPbx
 from runtime.config import ConfigErrors
 from runtime.store import StoreError
@@ -50,7 +49,7 @@ class CdrApi:
                 }
                 for name, cdrs in pbxs.items()
             ]
-        except (NotOpenError, StoreError, ConfigErrors) as error:
+        except (StoreError, ConfigErrors) as error:
             return _answered({"detail": str(error)}, 409)
         return _answered({"pbxs": done}, 200)
 

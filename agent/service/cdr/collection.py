@@ -34,10 +34,6 @@ Door = Callable[[Source], Coroutine[Any, Any, None]]
 """Takes in what comes for a source, until it fails (OSError: tried again) or is cancelled."""
 
 
-class NotOpenError(Exception):
-    """The spool is not open; the text says why."""
-
-
 class Collection:
     """All that one PBX's `cdrs` say; `run` until cancelled."""
 
@@ -85,10 +81,10 @@ class Collection:
             source.held_back = short
 
     async def replay(self, from_ms: int, to_ms: int, *, unread: bool) -> Replayed:
-        """Send a range again, or with `unread` read again what was unreadable. NotOpenError, StoreError."""
+        """Send a range again, or with `unread` read again what was unreadable. StoreError, ConfigErrors."""
         spool = self._spool
         if spool is None:
-            raise NotOpenError(self._trouble)
+            raise StoreError(f"{self._path}: {self._trouble}")
         if not unread:
             return Replayed(sent_again=await spool.send_again(from_ms, to_ms))
         sources = [(settings, self._origin(settings)) for settings in self.settings.sources]
