@@ -62,22 +62,28 @@ def csv_row(cdr: Cdr, *, raw: bool = True) -> str:
 
     What a phone chose stands there as it is: a spreadsheet may take a text that begins with = for a formula.
     """
-    return ",".join(_quoted(value) for value in _values(cdr, raw).values()) + "\r\n"
+    return ",".join(_quoted(value) for value in values(cdr, raw=raw).values()) + "\r\n"
 
 
 def json_line(cdr: Cdr, *, raw: bool = True) -> str:
     """A record as one line of JSON with its line end."""
-    return json.dumps(_values(cdr, raw), ensure_ascii=False, separators=(",", ":")) + "\n"
+    return json.dumps(values(cdr, raw=raw), ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def _values(cdr: Cdr, raw: bool) -> dict[str, str | int | None]:
+def values(cdr: Cdr, *, raw: bool = True) -> dict[str, str | int | None]:
+    """The columns of a record by name, `raw` in base64."""
     found: dict[str, str | int | None] = {}
     for column in COLUMNS:
         if column.name != RAW:
             found[column.name] = getattr(cdr, column.name)
     if raw:
-        found[RAW] = base64.b64encode(cdr.raw).decode()
+        found[RAW] = base64_of(cdr.raw)
     return found
+
+
+def base64_of(data: bytes) -> str:
+    """Bytes as they stand in CSV and JSON (RFC 4648, section 4)."""
+    return base64.b64encode(data).decode()
 
 
 def _quoted(value: str | int | None) -> str:
