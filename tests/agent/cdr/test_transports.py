@@ -224,6 +224,22 @@ async def test_a_call_that_goes_on_over_a_restart_is_one_record(house: House) ->
     assert (record.caller, record.talk_s, record.raw.count(b"ACC:")) == ("201", 42, 2)
 
 
+async def test_freeswitch_wraps_its_record_into_a_form(house: House) -> None:
+    port, plain = free_port(), made("freeswitch.json")
+    settings = {"name": "fs", "dialect": "freeswitch_json", "http": f"127.0.0.1:{port}"}
+    house.cdrs = {"sources": [settings]}
+    async with house.running(), httpx.AsyncClient() as client:
+        await until_open(port)
+        url = f"http://127.0.0.1:{port}/?uuid=a_1"
+        assert (await client.post(url, data={"cdr": plain.decode()})).status_code == 200
+        await house.master.until_records(lambda: bool(house.master.records()))
+        wrapped = [record.call_ref for record in house.master.records()]
+        assert await post(client, url, plain) == 200
+        assert await post(client, url, b"") == 200, "then the query is the entry"
+        await house.master.until_records(lambda: bool(house.master.unread()))
+    assert [record.call_ref for record in house.master.records()] == wrapped, "the same without a form"
+
+
 async def test_who_is_not_allowed_is_sent_away(house: House) -> None:
     port = sources(house, http="127.0.0.1:{port}")
     house.sip["pbx"] = "udp:127.0.0.9:5060"
