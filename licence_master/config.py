@@ -131,6 +131,18 @@ class ActivityConfig(ConfigModel):
     keep_days: Annotated[int, Field(ge=2, le=36_500)] = 400
 
 
+class CallsConfig(ConfigModel):
+    """How long call records are kept, in whole UTC months, and who sees whole numbers.
+
+    `mask`: who is not admin sees so many digits of a number at most; null: all of them. `archive`: beside the
+    index they are written as Parquet, where the extra `parquet` is installed.
+    """
+
+    keep_days: Annotated[int, Field(ge=2, le=36_500)] = 400
+    mask: Annotated[int, Field(ge=0, le=15)] | None = None
+    archive: bool = True
+
+
 class InstallationConfig(ConfigModel):
     """One customer: a ledger of its own, its PBXs and its policy.
 
@@ -144,6 +156,7 @@ class InstallationConfig(ConfigModel):
     policy: Policy = Policy()
     assignments: ConfigPath | None = None
     activity: ActivityConfig = ActivityConfig()
+    calls: CallsConfig = CallsConfig()
     pbxs: tuple[PbxConfig, ...] = ()
 
     @model_validator(mode="after")

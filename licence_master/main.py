@@ -55,6 +55,7 @@ class Main:
                 installation = await open_installation(each.name, around)
                 stores.push_async_callback(installation.close)
                 tasks.create_task(installation.run(), name=f"store {each.name}")
+                tasks.create_task(installation.calls.run(), name=f"calls {each.name}")
                 await installation.begin(each, recovery=True)
                 known[each.name] = installation
             door = partial(serve, stop=stop, on_started=opened)
@@ -70,8 +71,7 @@ class Main:
             watches = [
                 tasks.create_task(around.ballast.watch(self._room_changed)),
                 tasks.create_task(expiry.watch(known)),
-                *(tasks.create_task(installation.snapshots.watch()) for installation in known.values()),
-                *(tasks.create_task(installation.upkeep.watch()) for installation in known.values()),
+                *(tasks.create_task(watch) for each in known.values() for watch in each.watches()),
             ]
             await stop.wait()
             for watch in watches:

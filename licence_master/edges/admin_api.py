@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from licence_master.config import AdminConfig
 from licence_master.edges import metrics, problems
+from licence_master.edges.call_records import call_routes
 from licence_master.edges.changing import changing_routes
 from licence_master.edges.description import PROBLEM, describe
 from licence_master.edges.doorkeeper import COOKIE, Caller, Doorkeeper, Rank, caller_of
@@ -73,6 +74,7 @@ def admin_application(
     below = "/api/v1/installations/{installation}"
     app.include_router(reading_routes(installations), prefix=below)
     app.include_router(changing_routes(installations, joining, passwords), prefix=below)
+    app.include_router(call_routes(installations), prefix=below)
     session_routes(app, door, doorkeeper)
     describe(app, OPEN_PATHS)
     _general_routes(app, installations)

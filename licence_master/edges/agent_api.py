@@ -1,4 +1,4 @@
-"""The agents' HTTP interface: /v1/agent/{enrol,hello,sync,bye,wake} and /healthz, signed both ways."""
+"""The agents' HTTP interface: /v1/agent/{enrol,hello,sync,bye,wake,cdrs} and /healthz, signed both ways."""
 
 import asyncio
 import base64
@@ -26,6 +26,7 @@ from runtime.clock import Clock
 from runtime.logs import logger
 from runtime.signing import header_key_id, request_type, verify
 from runtime.store import StoreBusyError, StoreFailedError
+from telephony.cdr.wire import MAX_BATCH, Batch
 
 WAKE_S = 50
 BODY_S = 10
@@ -69,6 +70,7 @@ class AgentApi:
         self._sync = msgspec.json.Decoder(wire.Sync)
         self._hello = msgspec.json.Decoder(wire.Hello)
         self._bye = msgspec.json.Decoder(wire.Bye)
+        self._batch = msgspec.json.Decoder(Batch)
         self._enrol = msgspec.json.Decoder(wire.Enrol)
 
     def application(self) -> Starlette:
@@ -78,6 +80,7 @@ class AgentApi:
                 Route("/v1/agent/sync", self.sync, methods=["POST"]),
                 Route("/v1/agent/hello", self.hello, methods=["POST"]),
                 Route("/v1/agent/bye", self.bye, methods=["POST"]),
+                Route("/v1/agent/cdrs", self.cdrs, methods=["POST"]),
                 Route("/v1/agent/enrol", self.enrol, methods=["POST"]),
                 Route("/v1/agent/wake", self.wake, methods=["GET"]),
                 Route("/healthz", _healthy, methods=["GET"]),
@@ -123,12 +126,29 @@ class AgentApi:
         installation = self._installation(request.query_params.get("installation", ""))
         agent = request.query_params.get("agent", "")
         received = self._known(request, b"", installation, agent)
-        known = installation.writer.state.agents.get(agent)
-        if known is not None and known.revoked:
-            raise _RefusedError(Refusal(Code.AGENT_REVOKED), installation, received)
+        self._refuse_revoked(installation, agent, received)
         woken = await installation.writer.wakes.wait(agent, WAKE_S)
         body = msgspec.json.encode(wire.Wake(woken))
         return _reply(Reply(200, body, installation.answers.sign(200, body, received.signature)))
+
+    async def cdrs(self, request: Request) -> Response:
+        """A batch of call records; answered when all of it is durable."""
+        body = await self._body(request, MAX_BATCH)
+        batch = _decoded(self._batch, body)
+        installation = self._installation(batch.installation)
+        received = self._known(request, body, installation, batch.agent)
+        self._refuse_revoked(installation, batch.agent, received)
+        installation.writer.tally.requests[request.scope["path"]] += 1
+        answer = await installation.calls.intake.take(batch)
+        if isinstance(answer, Refusal):
+            raise _RefusedError(answer, installation, received)
+        body = msgspec.json.encode(answer)
+        return _reply(Reply(200, body, installation.answers.sign(200, body, received.signature)))
+
+    def _refuse_revoked(self, installation: Installation, agent: str, received: Received) -> None:
+        known = installation.writer.state.agents.get(agent)
+        if known is not None and known.revoked:
+            raise _RefusedError(Refusal(Code.AGENT_REVOKED), installation, received)
 
     async def _message(
         self, request: Request, decoder: msgspec.json.Decoder[Message], answer: Answerer[Message]
@@ -143,15 +163,15 @@ class AgentApi:
             raise _RefusedError(Refusal(Code.RATE_LIMITED, "the store is behind"), installation, received)
         return _reply(await answer(installation, message, received), installation, received)
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request, most: int = wire.MAX_BODY) -> bytes:
         """The body, within its size and time."""
         body = b""
         try:
             async with asyncio.timeout(BODY_S):
                 async for part in request.stream():
                     body += part
-                    if len(body) > wire.MAX_BODY:
-                        raise _RefusedError(Refusal(Code.TOO_LARGE, f"more than {wire.MAX_BODY} bytes"))
+                    if len(body) > most:
+                        raise _RefusedError(Refusal(Code.TOO_LARGE, f"more than {most} bytes"))
         except (TimeoutError, ClientDisconnect) as error:
             raise _RefusedError(Refusal(Code.INVALID_REQUEST, "the body did not arrive")) from error
         return body

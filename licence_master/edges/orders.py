@@ -244,6 +244,20 @@ class Done(BaseModel):
     done: bool = True
 
 
+class ArchiveOrder(Order):
+    """Write the archive of call records; `rebuild`: all of it anew."""
+
+    rebuild: bool = False
+
+
+class ArchiveReport(BaseModel):
+    """The archive holds so many records in so many files; `added` of them are new."""
+
+    rows: int
+    added: int
+    parts: int
+
+
 class Failed(Done):
     """It is done; `warnings` say why objects of that PBX will draw no Standby all the same."""
 

@@ -1,5 +1,7 @@
 """One installation at work: its store, its writer and everything that stands on them."""
 
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from licence_master.config import InstallationConfig
@@ -8,6 +10,7 @@ from licence_master.service.administration import Administration
 from licence_master.service.answers import Answers
 from licence_master.service.assignments import Assignments
 from licence_master.service.backups import Backups
+from licence_master.service.calls.calls import Calls, open_calls
 from licence_master.service.enrolment import Enrolment
 from licence_master.service.past.history import History
 from licence_master.service.past.holdings import Holdings
@@ -76,6 +79,7 @@ class Installation:
         self,
         database: Database,
         commits: GroupCommit,
+        calls: Calls,
         writer: Writer,
         answers: Answers,
         enrolment: Enrolment,
@@ -91,6 +95,7 @@ class Installation:
         upkeep: Upkeep,
         home: Home,
     ) -> None:
+        self.calls = calls
         self.writer = writer
         self.answers = answers
         self.enrolment = enrolment
@@ -117,17 +122,28 @@ class Installation:
         """Commit until `stop`; raises when the store fails, and then the process must end."""
         await self._commits.run()
 
+    def watches(self) -> list[Coroutine[None, None, None]]:
+        """What is done beside the requests, until it is cancelled."""
+        return [self.snapshots.watch(), self.upkeep.watch(), self.calls.upkeep.watch()]
+
     def end_polls(self) -> None:
         """Answer every long poll, so that the server need not wait for them."""
         self.writer.wakes.close()
 
     def stop(self) -> None:
         """Accept nothing more; `run` returns when all is durable."""
+        self.calls.stop()
         self._commits.close()
 
     async def close(self) -> None:
-        """Close the store; call after `run` has ended."""
+        """Close the stores; call after `run` has ended."""
+        await self.calls.close()
         await self._database.close()
+
+    def keep(self, config: InstallationConfig) -> None:
+        """How long what is kept, as configured."""
+        self.upkeep.keep(config.activity.keep_days)
+        self.calls.upkeep.config = config.calls
 
     async def begin(self, config: InstallationConfig, *, recovery: bool) -> None:
         """Take a higher term (or found a new store, in recovery or not) and follow the configuration.
@@ -153,7 +169,7 @@ class Installation:
             )
         await writer.commit(change.state, change.events, actor, [home.keep(self._home.here)])
         await self.administration.configure(config, "configuration")
-        self.upkeep.keep(config.activity.keep_days)
+        self.keep(config)
         self.backups.tidy()
         writer.remind()
         self.wake_all()  # what each one uses now is not in the ledger: ask it
@@ -167,16 +183,21 @@ class Installation:
 async def open_installation(name: str, around: Surroundings) -> Installation:
     """Open or make the store of an installation and read it; ChainBrokenError when it was tampered with."""
     path = around.directory.make_installation(name)
-    database = await open_database(path, MIGRATIONS)
-    try:
-        return await assemble(name, around, database, home.place_of(path))
-    except BaseException:
-        await database.close()
-        raise
+    async with AsyncExitStack() as undo:
+        database = await open_database(path, MIGRATIONS)
+        undo.push_async_callback(database.close)
+        index, archive = around.directory.calls(name), around.directory.call_archive(name)
+        calls = await open_calls(name, index, archive, around.clock, around.ballast)
+        undo.push_async_callback(calls.close)
+        installation = await assemble(name, around, database, calls, home.place_of(path))
+        undo.pop_all()
+    return installation
 
 
-async def assemble(name: str, around: Surroundings, database: Database, place: str) -> Installation:
-    """The services over an open store at this place, which is read; errors as `open_installation`."""
+async def assemble(
+    name: str, around: Surroundings, database: Database, calls: Calls, place: str
+) -> Installation:
+    """The services over open stores at this place, which are read; errors as `open_installation`."""
     commits = GroupCommit(database)
     writer = Writer(name, commits, around.clock, around.ballast, around.entropy)
     begin = await starting_point(name, database)
@@ -201,6 +222,7 @@ async def assemble(name: str, around: Surroundings, database: Database, place: s
     return Installation(
         database,
         commits,
+        calls,
         writer,
         answers,
         Enrolment(writer, answers, history, around.key.public, invites, tokens),

@@ -30,7 +30,7 @@ async def reconfigure(
         installation.terms.releases = config.published
         try:
             await installation.administration.configure(each, "configuration")
-            installation.upkeep.keep(each.activity.keep_days)
+            installation.keep(each)
         except (NotConfigurableError, ConfigErrors) as error:
             refused = True
             log.warning("configuration.refused", installation=each.name, errors=str(error).splitlines())

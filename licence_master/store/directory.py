@@ -53,6 +53,14 @@ class DataDirectory:
         """The store of one installation: ledger and activity."""
         return self.root / "installations" / installation / "ledger.db"
 
+    def calls(self, installation: str) -> Path:
+        """The key index of its call records, which is the truth of them."""
+        return self.ledger(installation).with_name("calls.db")
+
+    def call_archive(self, installation: str) -> Path:
+        """The same records as Parquet, derived."""
+        return self.ledger(installation).with_name("calls")
+
     def make(self, host: str, admin_token: str) -> list[Path]:
         """Make what is missing of keys, certificate, first admin token and ballast; the files made."""
         self.root.mkdir(mode=0o750, parents=True, exist_ok=True)

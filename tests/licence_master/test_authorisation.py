@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from agent.edges.local_api import LocalApi
@@ -23,6 +24,7 @@ from runtime.tls import pinned_context
 from tests.licence_master.conftest import join, stock
 from tests.licence_master.master import Master
 from tests.licence_master.peer import Peer, happened
+from tests.licence_master.recorder import Recorder
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
 BELOW = "/api/v1/installations/{installation}"
@@ -311,7 +313,7 @@ async def test_the_agents_port_for_every_key(tmp_path: Path) -> None:
                 for who, (expected, status) in attempts.items():
                     assert (status not in (UNKNOWN, FORBIDDEN)) is expected, (route, who, status)
             master.order("/agents/lyon/revoke", {})
-            for path in ("/v1/agent/sync", "/v1/agent/hello", "/v1/agent/bye"):
+            for path in ("/v1/agent/sync", "/v1/agent/hello", "/v1/agent/bye", "/v1/agent/cdrs"):
                 assert await asked(lyon, "POST", path, key=lyon.key) == FORBIDDEN
 
 
@@ -330,6 +332,8 @@ async def asked(
     elif path.endswith("/bye"):
         peer.seq += 1
         body = httpx.Request("POST", "http://x", json=peer.fields()).content
+    elif path.endswith("/cdrs"):
+        body = msgspec.json.encode(Recorder(peer).batch())
     else:
         body = b""
     given = {"X-Signature": key.sign(request_type(method, path), body)} if key else headers or {}

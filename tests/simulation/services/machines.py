@@ -23,8 +23,10 @@ from agent.store.journal import Journal
 from licence_master.catalogue import read_catalogue
 from licence_master.config import AgentsConfig, InstallationConfig
 from licence_master.edges.agent_api import agent_application
+from licence_master.service.calls.calls import Calls, calls_over
 from licence_master.service.installation import Installation, Surroundings
 from licence_master.service.installation import assemble as assemble_installation
+from licence_master.store.call_index import MIGRATIONS as CALLS
 from licence_master.store.directory import DataDirectory
 from licence_master.store.schema import MIGRATIONS as LEDGER
 from licensing import wire
@@ -41,6 +43,15 @@ from tests.simulation.services.wan import RESET, Answer, Asked, Told, Wan, WanLi
 INSTALLATION = "acme"
 WALL_MS = 1_800_000_000_000
 DRAIN_LOOKS, DRAIN_LOOK_S = 200, 0.005
+
+
+# Call records have their own store and their own tests.
+def _no_calls(clock: MachineClock, ballast: Ballast) -> Calls:
+    nowhere = Path("/nowhere")
+    return calls_over(
+        SimulatedDatabase(Disk(CALLS, Random(0))), INSTALLATION, nowhere, nowhere, clock, ballast
+    )
+
 
 OnDeath = Callable[[Process, BaseException], None]
 
@@ -113,7 +124,8 @@ class MasterMachine:
             entropy=self.dice.randbytes,
         )
         database = SimulatedDatabase(self.disk)
-        installation = await assemble_installation(INSTALLATION, around, database, self.place)
+        calls = _no_calls(self.clock, self.ballast)
+        installation = await assemble_installation(INSTALLATION, around, database, calls, self.place)
         process.spawn(installation.run())
         await installation.begin(self.config, recovery=self.recovery)
         self.recovery = True
