@@ -65,14 +65,21 @@ class Api:
 
     @contextmanager
     def download(self, path: str) -> Iterator["Download"]:
-        """POST, and the file that is sent back; a refusal or a connection that breaks ends the command."""
+        """POST, and the file that is sent back; errors as `stream`."""
+        with self.stream("POST", path) as response:
+            yield Download(response)
+
+    @contextmanager
+    def stream(self, method: str, path: str, **query: str | int | None) -> Iterator[httpx.Response]:
+        """An answer whose body is read as it comes; a refusal or a broken connection ends the command."""
         url = f"/api/v1/installations/{self.installation}{path}"
+        given = {name: value for name, value in query.items() if value is not None}
         try:
-            with self.http.stream("POST", url, timeout=PATIENCE) as response:
+            with self.http.stream(method, url, params=given, timeout=PATIENCE) as response:
                 if not response.is_success:
                     response.read()
                     refuse(response)
-                yield Download(response)
+                yield response
         except httpx.HTTPError as error:
             fail(Exit.UNREACHABLE, f"the master broke off: {str(error) or type(error).__name__}")
 

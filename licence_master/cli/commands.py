@@ -3,6 +3,7 @@
 from runtime.cli import application
 
 _ASKING = "licence_master.cli.asking"
+_CALLS = "licence_master.cli.calls"
 _ASSIGNING = "licence_master.cli.assigning"
 _FILES = "licence_master.cli.files"
 _ORDERING = "licence_master.cli.ordering"
@@ -123,5 +124,17 @@ app.add_typer(
         },
     ),
     name="devices",
+)
+app.add_typer(
+    application(
+        "Call records: exports, what was put aside, what is missing, the archive.",
+        {
+            "export": f"{_CALLS}:export",
+            "quarantine": f"{_CALLS}:quarantine",
+            "gaps": f"{_CALLS}:gaps",
+            "archive": f"{_CALLS}:archive",
+        },
+    ),
+    name="cdr",
 )
 app.add_typer(application("The ledger's own integrity.", {"verify": f"{_FILES}:verify"}), name="audit")

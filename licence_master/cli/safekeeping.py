@@ -1,25 +1,19 @@
 """`backup`, a client of the running master, and `restore`, which works on files."""
 
 import asyncio
-import errno
-import os
 import sqlite3
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from licence_master.cli.asking import ago, when
 from licence_master.cli.client import Api, remote
 from licence_master.cli.files import pick
 from licence_master.cli.options import ConfigOption, InstallationOption
+from licence_master.cli.receiving import arriving, bar, new_file
 from licence_master.config import DEFAULT_PATH, MasterConfig
 from licence_master.service import restoring
 from licence_master.service.founding import surroundings
@@ -32,7 +26,7 @@ from licensing.ledger import AnyEvent
 from runtime import logs
 from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json, table
 from runtime.signing import KeyFileError
-from runtime.store import StoreError, sync_directory
+from runtime.store import StoreError
 
 Target = Annotated[
     Path, typer.Argument(metavar="[FILE or DIRECTORY]", help="A new file, or a directory for one.")
@@ -91,7 +85,7 @@ def restore(
     if not key.exists():
         fail(Exit.USAGE, f"{key} is not there; put the copy of keys/ back first: agents trust no other key")
     try:
-        with _bar("checking and copying") as advance:
+        with bar("checking and copying") as advance:
             done = asyncio.run(
                 restoring.restore(
                     chosen, surroundings(settings), file, discard_newer=discard_newer, progress=advance
@@ -113,42 +107,13 @@ def _received(api: Api, target: Path) -> tuple[Path, Contents]:
     """The file that the master sent, checked, durable and under its name."""
     with api.download("/backup") as coming:
         path = target / coming.name if target.is_dir() else target
-        partial = path.with_name(f".{path.name}.partial")
-        if path.exists():
-            raise FileExistsError(0, "", str(path))
-        if not path.parent.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent))
-        partial.unlink(missing_ok=True)
-        try:
-            with _new_file(partial) as file, _bar(f"backup of {api.installation}") as advance:
+        with arriving(path) as partial:
+            with new_file(partial) as file, bar(f"backup of {api.installation}") as advance:
                 for done, chunk in coming.chunks():
                     file.write(chunk)
                     advance(done, coming.size)
             contents = read_backup(partial)
-            os.link(partial, path)  # unlike a rename it replaces nothing
-        finally:
-            partial.unlink(missing_ok=True)
-    sync_directory(path.parent)
     return path, contents
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file that only its owner reads, durable at the end."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for whoever watches a terminal; call what it gives with done and total."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    console = Console(file=sys.stderr)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
-        task = shown.add_task(what, total=None)
-        yield lambda done, total: shown.update(task, completed=done, total=total)
 
 
 def _facts(done: Restored) -> dict[str, object]:

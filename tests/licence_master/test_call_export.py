@@ -1,0 +1,189 @@
+"""`licence-master cdr`: what comes out is what went in, in each form, masked where it must be."""
+
+import base64
+import csv
+import datetime
+import io
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import httpx
+import msgspec
+import pytest
+
+from runtime.tls import pinned_context
+from telephony.cdr.columns import COLUMNS
+from telephony.cdr.reading import Reason
+from telephony.cdr.wire import Missing, Record, SourceState, Unread
+from tests.licence_master.conftest import join
+from tests.licence_master.master import Master, Row
+from tests.licence_master.recorder import DAY_MS, Recorder
+
+NAMES = [column.name for column in COLUMNS]
+
+
+def as_row(record: Record) -> Row:
+    """A record as JSON has it."""
+    return {name: getattr(record, name) for name in NAMES} | {"raw": base64.b64encode(record.raw).decode()}
+
+
+def day(at_ms: int) -> str:
+    return f"{datetime.datetime.fromtimestamp(at_ms / 1_000, datetime.UTC):%Y-%m-%d}"
+
+
+def named(directory: Path, pattern: str) -> list[str]:
+    return [path.name for path in directory.glob(pattern)]
+
+
+def in_parquet(path: Path) -> list[Row]:
+    """What DuckDB reads there, with the names of the columns."""
+    with duckdb.connect() as connection:
+        found = connection.execute("SELECT * FROM read_parquet(?)", [str(path)])
+        names = [str(column[0]) for column in found.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def midnight(at_ms: int) -> int:
+    return at_ms // DAY_MS * DAY_MS
+
+
+async def test_what_comes_out_is_what_went_in(master: Master, tmp_path: Path) -> None:
+    async with await join(master, "lyon") as peer, await join(master, "nice") as other:
+        lyon, nice = Recorder(peer), Recorder(other)
+        begin = midnight(lyon.record().end_ms) - 2 * DAY_MS
+        inside = [
+            lyon.record("first", end_ms=begin),
+            msgspec.structs.replace(
+                lyon.record("odd", end_ms=begin + 1), called='é,"\n\r;', answer_ms=None, cause=None
+            ),
+            lyon.record("last", end_ms=begin + DAY_MS - 1),
+        ]
+        await lyon.send(
+            lyon.record(end_ms=begin - 1), inside[2], inside[0], lyon.record(end_ms=begin + DAY_MS)
+        )
+        await lyon.send(inside[1])
+        await nice.send(nice.record(end_ms=begin))
+    span = ("--from", day(begin), "--to", day(begin), "--pbx", "lyon")
+    expected = [as_row(record) for record in inside]
+    lines = master.command("cdr", "export", *span, "--format", "jsonl").splitlines()
+    assert [json.loads(line) for line in lines] == expected
+    assert list(json.loads(lines[0])) == NAMES
+
+    table = tmp_path / "x.csv"
+    told = json.loads(master.command("cdr", "export", *span, "--output", str(table), "--json"))
+    assert told == {"file": str(table), "rows": 3, "format": "csv"}
+    assert table.stat().st_mode & 0o777 == 0o600
+    read = list(csv.DictReader(io.StringIO(table.read_bytes().decode(), newline="")))
+    assert read == [
+        {name: "" if value is None else str(value) for name, value in row.items()} for row in expected
+    ]
+    again = master.run("cdr", "export", *span, "--output", str(table))
+    assert (again.returncode, "is there already" in again.stderr) == (2, True)
+
+    columnar = tmp_path / "x.parquet"
+    master.command("cdr", "export", *span, "--format", "parquet", "--output", str(columnar))
+    assert in_parquet(columnar) == [row | {"raw": base64.b64decode(row["raw"])} for row in expected]
+    master.command(
+        "cdr", "export", *span, "--format", "parquet", "--no-raw", "--output", str(tmp_path / "y.parquet")
+    )
+    assert [list(row) for row in in_parquet(tmp_path / "y.parquet")] == [NAMES[:-1]] * 3
+    assert named(tmp_path, ".*") == []
+
+
+def test_days_that_are_none_are_named(master: Master) -> None:
+    for words, why in (
+        (("--from", "2026-13", "--to", "2026-12"), "2026-13"),
+        (("--from", "2026-02-29", "--to", "2026-03"), "2026-02-29"),
+        (("--from", "1.10.2026", "--to", "2026-12"), "1.10.2026"),
+        (("--from", "2026-12", "--to", "2026-11"), "is behind"),
+        (("--from", "2026-12", "--to", "2026-12", "--format", "parquet"), "--output FILE"),
+    ):
+        done = master.run("cdr", "export", *words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert why in done.stderr
+    assert master.command("cdr", "export", "--from", "2026-02", "--to", "2026-02", "--format", "jsonl") == ""
+
+
+async def test_numbers_are_hidden_from_whoever_is_not_admin(tmp_path: Path) -> None:
+    master = Master(tmp_path)
+    config = master.config.read_text().replace(
+        "    software: 13\n", "    software: 13\n    calls: {mask: 5}\n"
+    )
+    master.config.write_text(config)
+    with master.init().start():
+        async with await join(master, "lyon") as peer:
+            lyon = Recorder(peer)
+            first = lyon.record("0612345678")
+            await lyon.send(first, msgspec.structs.replace(first, talk_s=1))
+            await lyon.send(
+                unread=[Unread("acme/lyon/cdr", Reason.INVALID, "called 0612345678", b"0612345678", 1)]
+            )
+        asked = {"from_ms": first.end_ms, "to_ms": first.end_ms + 1}
+        told = {}
+        for role in ("admin", "auditor"):
+            token = master.order("/tokens", {"role": role})["token"]
+            base = f"{master.admin_url}/api/v1/installations/acme"
+            headers = {"Authorization": f"Bearer {token}"}
+            context = pinned_context([master.pin])
+            async with httpx.AsyncClient(base_url=base, headers=headers, verify=context) as client:
+                answers = [
+                    await client.get("/calls", params=asked),
+                    await client.get("/calls", params={**asked, "mask": 7, "format": "csv"}),
+                    await client.get("/calls/quarantine"),
+                ]
+            raw = base64.b64decode(answers[0].json()["raw"]).decode()
+            told[role] = [raw, *(answer.text for answer in answers)]
+        raw, shown, csv_text, aside = told["admin"]
+        assert "+33612345678" in shown
+        assert "+33612345678" in raw
+        assert "+3361234xxxx" in csv_text
+        assert "612345678" in aside
+        for text in told["auditor"]:
+            assert "45678" not in text
+            assert base64.b64encode(b"0612345678")[:8].decode() not in text
+        assert "+33612xxxxxx" in told["auditor"][0]
+
+
+async def test_what_is_missing_is_told(master: Master) -> None:
+    assert json.loads(master.command("cdr", "gaps", "--json")) == []
+    async with await join(master, "lyon") as peer:
+        lyon = Recorder(peer)
+        state = SourceState("acme/lyon/cdr", last_ms=1_800_000_000_000)
+        first = lyon.record("c1")
+        await lyon.send(first, first, sources=[state])
+        quiet = master.command("cdr", "gaps")
+        assert [line.split() for line in quiet.splitlines()][1][-5:] == ["0", "2", "1", "1", "0"]
+        missing = (Missing(3, 4), Missing(9, 9))
+        await lyon.send(sources=[msgspec.structs.replace(state, missing=missing, forgotten=5)])
+        told = master.command("cdr", "gaps", code=1)
+        assert "3-4, 9" in told
+        assert [line.split() for line in told.splitlines()][1][4] == "8"
+        await lyon.send(sources=[msgspec.structs.replace(state, silent=True)])
+        assert "silent" in master.command("cdr", "gaps", code=1)
+        await lyon.send(
+            msgspec.structs.replace(first, talk_s=61),
+            sources=[msgspec.structs.replace(state, connected=False)],
+        )
+        assert "not connected" in master.command("cdr", "gaps", code=1)
+    told = master.command("cdr", "quarantine")
+    assert "conflict" in told
+    assert "other talk_s" in told
+
+
+@pytest.mark.parametrize("cut", [False, True])
+async def test_what_breaks_off_leaves_no_file(master: Master, tmp_path: Path, cut: bool) -> None:
+    async with await join(master, "lyon") as peer:
+        lyon = Recorder(peer)
+        await lyon.send(lyon.record(), lyon.record())
+        month = day(lyon.record().end_ms)
+    if cut:
+        with closing(sqlite3.connect(master.ledger().with_name("calls.db"))) as store, store:
+            store.execute("UPDATE call SET kind = 'nothing'")  # a page that cannot be read
+    target = tmp_path / "x.jsonl"
+    words = ("cdr", "export", "--from", month, "--to", month, "--format", "jsonl", "--output", str(target))
+    assert master.run(*words).returncode == (3 if cut else 0)
+    assert target.exists() is not cut
+    assert named(tmp_path, ".x*") == []
