@@ -20,6 +20,7 @@ from bench import results
 from bench.call_records import PEERS, parse_us
 from bench.calls import calls
 from bench.cdr_burst import agent_rss_mb
+from bench.cdr_ingest import ingest
 from bench.decisions import decisions
 from bench.grants import AGENTS, BATCH, grants
 from bench.guard import register_proxy
@@ -101,6 +102,9 @@ CALL_RECORDS = tuple(
 BENCHMARKS = (
     *CALL_RECORDS,
     Benchmark("cdr.agent_rss_mb", agent_rss_mb, 3, partial(agent_rss_mb, records=1_000)),
+    Benchmark(
+        "cdr.ingest_vs_sqlite_group_commit", partial(ingest, batches=20), 7, partial(ingest, batches=2)
+    ),
     Benchmark(
         "guard.register_proxy_vs_kamailio_t_relay",
         partial(register_proxy, count=20_000),

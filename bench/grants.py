@@ -58,10 +58,10 @@ def grants(
             lent += load.ask(1, BATCH).units
             peer.ask(1, units)
             for _ in range(rounds):
-                ours = _timed(Lender("licence-master", folder, house.master.pid, load.ask), syncs, BATCH)
-                theirs = _timed(peer, operations, units)
+                ours = timed(Lender("licence-master", folder, house.master.pid, load.ask), syncs, BATCH)
+                theirs = timed(peer, operations, units)
                 lent += ours[0].units
-                lines.append(_line(ours, theirs, peer.name, folder))
+                lines.append(compared(ours, theirs, peer.name, folder))
                 tick()
         check_ledger(house, lent)
     own = round(statistics.median(line["ours"] for line in lines))
@@ -94,14 +94,14 @@ def check_ledger(house: House, expected: int) -> None:
     assert lent == expected, f"{expected} units were counted, {lent} are on record"
 
 
-def _timed(lender: Lender, count: int, units: int) -> tuple[Round, float]:
+def timed(lender: Lender, count: int, units: int) -> tuple[Round, float]:
     """One round, and the CPU seconds that the server used for it."""
     before = cpu_seconds(lender.server)
     found = lender.ask(count, units)
     return found, cpu_seconds(lender.server) - before
 
 
-def _line(ours: tuple[Round, float], theirs: tuple[Round, float], peer: str, folder: Path) -> Line:
+def compared(ours: tuple[Round, float], theirs: tuple[Round, float], peer: str, folder: Path) -> Line:
     return {
         "ours": ours[0].per_second,
         "peer": theirs[0].per_second,

@@ -64,9 +64,9 @@ class Api:
         return self._ask("DELETE", path)
 
     @contextmanager
-    def download(self, path: str) -> Iterator["Download"]:
+    def download(self, path: str, **query: str) -> Iterator["Download"]:
         """POST, and the file that is sent back; errors as `stream`."""
-        with self.stream("POST", path) as response:
+        with self.stream("POST", path, **query) as response:
             yield Download(response)
 
     @contextmanager

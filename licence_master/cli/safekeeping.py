@@ -2,9 +2,10 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 import typer
@@ -16,10 +17,11 @@ from licence_master.cli.options import ConfigOption, InstallationOption
 from licence_master.cli.receiving import arriving, bar, new_file
 from licence_master.config import DEFAULT_PATH, MasterConfig
 from licence_master.service import restoring
+from licence_master.service.backups import Store
 from licence_master.service.founding import surroundings
 from licence_master.service.restoring import NotRestoredError, Restored
 from licence_master.service.writer import event_name, facts_of
-from licence_master.store.backup import Contents, NoBackupError
+from licence_master.store.backup import NoBackupError, calls_beside, read_calls
 from licence_master.store.backup import read as read_backup
 from licence_master.store.directory import DataDirectory
 from licensing.ledger import AnyEvent
@@ -36,19 +38,23 @@ DiscardNewer = Annotated[
     bool, typer.Option("--discard-newer", help="The store that is there knows more: lose that.")
 ]
 
+Checked = TypeVar("Checked")
+
 NOT_IN_IT = "Not in it: keys/ and master.yaml. Keep copies of both, or every agent must join again."
 
 
 @remote
 def backup(api: Api, target: Target = Path()) -> None:
-    """Write the store of an installation into one file while the master runs; checked before it is done.
+    """Write the stores of an installation into two files while the master runs; checked before it is done.
 
-    In a directory it gets a name with the time. It holds who registered when: keep it private (mode 0600).
+    In a directory they get a name with the time; the call records lie beside it as ….calls.db. They hold who
+    registered and called when: keep them private (mode 0600).
 
     Example: licence-master backup /srv/backups
     """
     try:
-        path, contents = _received(api, target)
+        path, contents = _received(api, target, "ledger", read_backup)
+        calls, records = _received(api, calls_beside(path), "calls", read_calls)
     except FileExistsError as error:
         fail(Exit.USAGE, f"{error.filename or target} is there already; name another file, or a directory")
     except OSError as error:
@@ -58,9 +64,10 @@ def backup(api: Api, target: Target = Path()) -> None:
     last = contents.entries[-1]
     size, events = path.stat().st_size, len(contents.entries)
     facts = {"file": str(path), "bytes": size, "events": events, "last_ms": last.at_ms, "term": last.term}
-    if api.show({**facts, "holds_keys": False}):
+    if api.show({**facts, "holds_keys": False, "calls_file": str(calls), "calls": records}):
         return
     typer.echo(f"{path}: {size:,} bytes, {events:,} events, unbroken, the last of {when(last.at_ms)}")
+    typer.echo(f"{calls}: {calls.stat().st_size:,} bytes, {records:,} call records")
     typer.echo(NOT_IN_IT)
 
 
@@ -73,8 +80,9 @@ def restore(
 ) -> None:
     """Put a backup in the place of an installation's store; the master must not run.
 
-    The store that was there is kept beside it. The restored one lends nothing new before every agent has
-    answered or was released; the table says which, and how.
+    The store that was there is kept beside it. Call records that lie beside the backup are put back where
+    there are none; those that are there stay, for they know more. The restored store lends nothing new before
+    every agent has answered or was released; the table says which, and how.
 
     Example: licence-master restore /srv/backups/acme-2026-11-24T183000Z.db --installation acme
     """
@@ -103,17 +111,17 @@ def restore(
         _tell(done, chosen.name)
 
 
-def _received(api: Api, target: Path) -> tuple[Path, Contents]:
+def _received(api: Api, target: Path, store: Store, check: Callable[[Path], Checked]) -> tuple[Path, Checked]:
     """The file that the master sent, checked, durable and under its name."""
-    with api.download("/backup") as coming:
+    with api.download("/backup", store=store) as coming:
         path = target / coming.name if target.is_dir() else target
         with arriving(path) as partial:
-            with new_file(partial) as file, bar(f"backup of {api.installation}") as advance:
+            with new_file(partial) as file, bar(f"backup of {api.installation}, {store}") as advance:
                 for done, chunk in coming.chunks():
                     file.write(chunk)
                     advance(done, coming.size)
-            contents = read_backup(partial)
-    return path, contents
+            found = check(partial)
+    return path, found
 
 
 def _facts(done: Restored) -> dict[str, object]:
@@ -131,6 +139,7 @@ def _facts(done: Restored) -> dict[str, object]:
         "lost": lost,
         "unconfigured": list(done.unconfigured),
         "other_key": done.other_key,
+        "calls": done.calls,
     }
 
 
@@ -141,6 +150,8 @@ def _tell(done: Restored, name: str) -> None:
     )
     if done.kept is not None:
         typer.echo(f"The store that was there is kept as {done.kept}; delete it when all is well.")
+    if done.calls is not None:
+        typer.echo(f"{done.calls:,} call records were put back; their archive is made anew by serve.")
     _tell_troubles(done)
     if done.lost:
         typer.echo("\nDone after the backup, so not in it. Do again what still holds:")

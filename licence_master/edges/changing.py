@@ -32,6 +32,7 @@ from licence_master.edges.problems import ProblemError
 from licence_master.edges.terms import term_orders
 from licence_master.service.administration import Document, Inventory, Restocking
 from licence_master.service.assignments import Reassigned
+from licence_master.service.backups import Store
 from licence_master.service.founding import Joining
 from licence_master.service.installation import Installation
 from licence_master.service.people.passwords import Passwords
@@ -160,10 +161,10 @@ def _token_routes(routes: APIRouter, admin: Access) -> None:
 
 def _backup_route(routes: APIRouter, admin: Access) -> None:
     @routes.post(
-        "/backup", summary="The whole store as one file, without keys", response_class=StreamingResponse
+        "/backup", summary="A whole store as one file, without keys", response_class=StreamingResponse
     )
-    async def make_backup(access: Annotated[Access, admin]) -> StreamingResponse:
-        made = await access.installation.backups.make(access.caller.actor)
+    async def make_backup(access: Annotated[Access, admin], store: Store = "ledger") -> StreamingResponse:
+        made = await access.installation.backups.make(access.caller.actor, store)
         if isinstance(made, Refusal):
             raise ProblemError(made)
         headers = {

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from licence_master.store import backup
 from licence_master.store.backup import Label
@@ -38,18 +38,21 @@ class Made:
                 yield chunk
 
 
-class Backups:
-    """Makes backups of one installation's store, one at a time."""
+Store = Literal["ledger", "calls"]
 
-    def __init__(self, name: str, store: Path, clock: Clock) -> None:
+
+class Backups:
+    """Makes backups of one installation's stores, one at a time."""
+
+    def __init__(self, name: str, ledger: Path, calls: Path, clock: Clock) -> None:
         self._name = name
-        self._store = store
+        self._stores: dict[Store, Path] = {"ledger": ledger, "calls": calls}
         self._clock = clock
         self._busy = asyncio.Lock()
         self._log = logger(installation=name)
 
-    async def make(self, actor: str) -> Made | Refusal:
-        """A consistent copy of the store as it is now; needs as much room on the disk for a while.
+    async def make(self, actor: str, store: Store = "ledger") -> Made | Refusal:
+        """A consistent copy of a store as it is now; needs as much room on the disk for a while.
 
         `rate_limited` while another one is made, `disk_full` when there is no room.
         """
@@ -58,35 +61,38 @@ class Backups:
         async with self._busy:
             label = Label(self._name, self._clock.wall_ms())
             try:
-                made = await asyncio.to_thread(self._make, label)
+                made = await asyncio.to_thread(self._make, store, label)
             except (OSError, sqlite3.OperationalError) as error:
                 if _is_full(error):
-                    return Refusal(Code.DISK_FULL, f"no room for a copy of {self._store}")
+                    return Refusal(Code.DISK_FULL, f"no room for a copy of {self._stores[store]}")
                 raise
-        self._log.info("store.backed_up", actor=actor, bytes=made.size)
+        self._log.info("store.backed_up", actor=actor, store=store, bytes=made.size)
         return made
 
     def tidy(self) -> None:
         """Remove what a crash left of an unfinished backup."""
-        for leftover in self._store.parent.glob(f"{self._store.name}.copy-*"):
-            leftover.unlink(missing_ok=True)
+        for store in self._stores.values():
+            for leftover in store.parent.glob(f"{store.name}.copy-*"):
+                leftover.unlink(missing_ok=True)
 
-    def _make(self, label: Label) -> Made:
-        if shutil.disk_usage(self._store.parent).free < 2 * self._store.stat().st_size:
+    def _make(self, store: Store, label: Label) -> Made:
+        path = self._stores[store]
+        if shutil.disk_usage(path.parent).free < 2 * path.stat().st_size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        copy = self._store.with_name(f"{self._store.name}.copy-{secrets.token_hex(4)}")
-        backup.write(self._store, copy, label)
+        copy = path.with_name(f"{path.name}.copy-{secrets.token_hex(4)}")
+        backup.write(path, copy, label)
         with contextlib.ExitStack() as undo:
             file = undo.enter_context(copy.open("rb"))
             copy.unlink()
             size = os.fstat(file.fileno()).st_size
             undo.pop_all()
-        return Made(backup_name(label), size, file)
+        return Made(backup_name(label, store), size, file)
 
 
-def backup_name(label: Label) -> str:
+def backup_name(label: Label, store: Store = "ledger") -> str:
     """What a backup is called unless somebody says otherwise: `acme-2026-11-24T183000Z.db`."""
-    return f"{label.installation}-{stamp(label.made_ms)}.db"
+    suffix = backup.CALLS_SUFFIX if store == "calls" else ".db"
+    return f"{label.installation}-{stamp(label.made_ms)}{suffix}"
 
 
 def stamp(at_ms: int) -> str:

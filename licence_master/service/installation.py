@@ -232,7 +232,7 @@ async def assemble(
         Terms(writer, answers, around.catalogue, around.releases),
         history,
         PastReader(path),
-        Backups(name, path, around.clock),
+        Backups(name, path, around.directory.calls(name), around.clock),
         Snapshots(writer, commits, begin.state.position),
         peaks,
         Upkeep(writer, commits, peaks, Oldest(path)),

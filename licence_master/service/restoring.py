@@ -4,6 +4,7 @@ The restored store is another one than that which went on after the backup: it g
 and a higher term, and lends nothing new before it knows what every agent holds (protocol rule 3).
 """
 
+import contextlib
 import secrets
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -15,7 +16,7 @@ from licence_master.service.backups import stamp
 from licence_master.service.installation import Surroundings
 from licence_master.service.told.awaited import Awaited, awaited
 from licence_master.store import activity, backup, credentials, home, ledger, snapshot
-from licence_master.store.backup import Contents, Progress
+from licence_master.store.backup import Contents, NoBackupError, Progress
 from licence_master.store.exchange import exchange, give_to_owner
 from licence_master.store.ledger import ChainBrokenError, Entry, KeptAnswer
 from licence_master.store.schema import MIGRATIONS
@@ -35,7 +36,7 @@ from licensing.state import State
 from licensing.terms.following import ACTOR
 from licensing.terms.term_events import BY_HAND
 from runtime.signing import header_key_id
-from runtime.store import locked, open_database
+from runtime.store import locked, open_database, sync_directory
 
 # What administrators did and nobody does again by himself: agents and the configuration tell the rest.
 _BY_HAND = (
@@ -51,6 +52,7 @@ class Restored:
 
     `awaited` are the agents that the recovery waits for; `unconfigured` of them are not in the
     configuration, without which `serve` does not start; with `other_key` the agents will not believe it.
+    `calls` is how many call records were put back; None: those that are there stay, or the backup has none.
     """
 
     store: Path
@@ -63,6 +65,7 @@ class Restored:
     lost: tuple[Entry, ...]
     unconfigured: tuple[str, ...]
     other_key: bool
+    calls: int | None
 
 
 class NotRestoredError(Exception):
@@ -93,6 +96,7 @@ async def restore(
             there = _there(store)
             lost = _lost(contents, there, discard_newer)
             state, waits, key_id = await _recovering(copy, contents, there, around.clock.wall_ms())
+            calls = _calls_put_back(around.directory.calls(config.name), file, progress)
             kept = store.with_name(f"{store.name}.replaced-{stamp(around.clock.wall_ms())}")
             was_there = exchange(store, copy, kept)
         finally:
@@ -110,7 +114,34 @@ async def restore(
         lost=tuple(entry for entry in lost if isinstance(entry.event, _BY_HAND) and entry.actor != ACTOR),
         unconfigured=tuple(sorted(state.pbxs.keys() - configured)),
         other_key=key_id is not None and key_id != around.key.key_id,
+        calls=calls,
     )
+
+
+def _calls_put_back(index: Path, file: Path, progress: Progress | None) -> int | None:
+    """Call records of the backup where there are none, or damaged ones: those that are there know more."""
+    backed_up = backup.calls_beside(file)
+    if not backed_up.exists() or _readable(index):
+        return None
+    copy = index.with_name(f"{index.name}.restoring")
+    with locked(index):
+        backup.discard(copy)
+        rows = backup.take_calls(backed_up, copy, progress)
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                damaged = index.with_name(index.name + suffix)
+                damaged.rename(index.with_name(f"{index.name}.damaged{suffix}"))
+        copy.rename(index)
+        sync_directory(index.parent)
+    give_to_owner(index.parent.parent.parent, index)
+    return rows
+
+
+def _readable(index: Path) -> bool:
+    try:
+        return index.exists() and backup.read_calls(index) >= 0
+    except NoBackupError:
+        return False
 
 
 def _refuse_foreign(contents: Contents, name: str, file: Path) -> None:

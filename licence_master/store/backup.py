@@ -25,6 +25,7 @@ CREATE TABLE backup (
 )"""
 _WRITE_LABEL = "INSERT INTO backup (only, installation, made_ms) VALUES (1, ?, ?)"
 _READ_LABEL = "SELECT installation, made_ms FROM backup"
+CALLS_SUFFIX = ".calls.db"  # the call records lie beside the backup of their ledger
 DROP_LABEL = "DROP TABLE IF EXISTS backup"  # a restored store is no backup any more
 
 Progress = Callable[[int, int], None]
@@ -99,6 +100,45 @@ def read(path: Path) -> Contents:
     if not entries:
         raise NoBackupError(f"{path}: it holds no ledger")
     return Contents(Label(*row) if row else None, entries)
+
+
+def calls_beside(file: Path) -> Path:
+    """Where the call records of a backup lie."""
+    return file.with_name(file.name.removesuffix(".db") + CALLS_SUFFIX)
+
+
+def read_calls(path: Path) -> int:
+    """How many call records are in this file, after every page was checked; NoBackupError."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            (rows,) = connection.execute("SELECT count(*) FROM call").fetchone()
+            connection.execute("SELECT count(*) FROM call_key").fetchone()
+    except sqlite3.Error as error:
+        raise NoBackupError(f"{path}: {error}") from error
+    if found != "ok":
+        raise NoBackupError(f"{path}: damaged: {found}")
+    return int(rows)
+
+
+def take_calls(file: Path, target: Path, progress: Progress | None = None) -> int:
+    """Copy call records to `target` (0600), as another index: its archive is made anew. How many they are.
+
+    NoBackupError when they are none, or damaged; then there is no copy. OSError.
+    """
+    try:
+        _copied(file, target, progress)
+        rows = read_calls(target)
+        with closing(_connected(target)) as copy:
+            copy.execute(DROP_LABEL)
+            copy.execute("DELETE FROM generation")
+    except sqlite3.Error as error:
+        discard(target)
+        raise NoBackupError(f"{file}: {error}") from error
+    except BaseException:
+        discard(target)
+        raise
+    return rows
 
 
 def discard(path: Path) -> None:

@@ -187,3 +187,46 @@ async def test_what_breaks_off_leaves_no_file(master: Master, tmp_path: Path, cu
     assert master.run(*words).returncode == (3 if cut else 0)
     assert target.exists() is not cut
     assert named(tmp_path, ".x*") == []
+
+
+async def test_a_backup_holds_the_call_records_and_a_restore_puts_them_where_there_are_none(
+    tmp_path: Path,
+) -> None:
+    """What is there stays, for it knows more; the archive is made anew."""
+    target = tmp_path / "kept"
+    with Master(tmp_path).init().start() as master:
+        calls = master.ledger().with_name("calls.db")
+        async with await join(master, "lyon") as peer:
+            lyon = Recorder(peer)
+            await lyon.send(lyon.record("c1"), lyon.record("c2"))
+            master.command("cdr", "archive")
+            told = json.loads(master.command("backup", str(target), "--json"))
+            assert (told["calls_file"], told["calls"]) == (f"{target}.calls.db", 2)
+            await lyon.send(lyon.record("c3"))
+        master.stop()
+        assert json.loads(master.command("restore", str(target), "--json"))["calls"] is None
+        assert refs(calls) == {"c1", "c2", "c3"}
+        for damage in (None, b"no database at all, but long enough to be read as one" * 50):
+            remove(calls)
+            if damage is not None:
+                write(calls, damage)
+            restored = master.command("restore", str(target), "--json", "--discard-newer")
+            assert json.loads(restored)["calls"] == 2
+            assert refs(calls) == {"c1", "c2"}
+        with master.start():
+            archived = json.loads(master.command("cdr", "archive", "--json"))
+            assert archived == {"rows": 2, "added": 2, "parts": 1}
+
+
+def refs(index: Path) -> set[str]:
+    with closing(sqlite3.connect(index)) as store:
+        return {row[0] for row in store.execute("SELECT call_ref FROM call")}
+
+
+def remove(index: Path) -> None:
+    for path in index.parent.glob("calls.db*"):
+        path.unlink()
+
+
+def write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
