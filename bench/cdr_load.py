@@ -1,4 +1,4 @@
-"""Agents that only deliver call records: `python -m bench.cdr_load ADDRESS=DATA_DIRECTORY…`, as bench.grant_load.
+"""Agents that only deliver call records: `python -m bench.cdr_load ADDRESS=DATA_DIRECTORY…`.
 
 A unit is a record that the master has acknowledged; each operation is a signed batch of so many.
 """

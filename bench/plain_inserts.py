@@ -1,4 +1,4 @@
-"""The same call records into a table of SQLite, one transaction a batch: `python -m bench.plain_inserts FILE`.
+"""The same call records into a table, one transaction a batch: `python -m bench.plain_inserts FILE`.
 
 WAL and synchronous=FULL, unique by their key, no network, no signature, no hash; the rows are made before the
 clock starts. It answers rounds (worker.py) and is one client, which is its server too.

@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from licence_master.cli.asking import PbxOption, when
-from licence_master.cli.client import Api, remote
+from licence_master.cli.client import PATIENCE, Api, remote
 from licence_master.cli.receiving import arriving, bar, new_file
 from licence_master.service.calls.reports import AsideView, SourceView
 from licence_master.store import parquet
@@ -125,7 +125,7 @@ def archive(api: Api, rebuild: RebuildFlag = False) -> None:
 
     Example: licence-master cdr archive --rebuild
     """
-    answer = api.post("/calls/archive", {"rebuild": rebuild})
+    answer = api.post("/calls/archive", {"rebuild": rebuild}, PATIENCE)
     if not api.show(answer) and isinstance(answer, dict):
         typer.echo(f"{answer['rows']:,} call records in {answer['parts']:,} files, {answer['added']:,} new")
 

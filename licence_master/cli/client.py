@@ -55,9 +55,9 @@ class Api:
         url = f"/api/v1/installations/{self.installation}{path}"
         return request(self.http, "GET", url, params=query).text
 
-    def post(self, path: str, body: Mapping[str, object]) -> object:
-        """What the installation answers to this order."""
-        return self._ask("POST", path, json=body)
+    def post(self, path: str, body: Mapping[str, object], timeout: httpx.Timeout | None = None) -> object:
+        """What the installation answers to this order, which may take its time (PATIENCE)."""
+        return self._ask("POST", path, json=body, **({"timeout": timeout} if timeout else {}))
 
     def delete(self, path: str) -> object:
         """What the installation answers."""

@@ -33,6 +33,7 @@ class _Collector(Collector):
         tallies = {name: each.writer.tally for name, each in self._installations.items()}
         yield from _counters(tallies)
         yield _commits(tallies)
+        yield _call_records(self._installations)
 
 
 def _gauges(installations: Mapping[str, Installation]) -> Iterator[Metric]:
@@ -105,6 +106,15 @@ def _counters(tallies: Mapping[str, Tally]) -> Iterator[Metric]:
         for installation, tally in tallies.items():
             family.add_metric([installation], getattr(tally, name))
         yield family
+
+
+def _call_records(installations: Mapping[str, Installation]) -> Metric:
+    labels = ["installation", "verdict"]
+    family = CounterMetricFamily("licence_call_records", "Call records that arrived", labels=labels)
+    for name, each in installations.items():
+        for verdict, count in each.calls.intake.arrived.items():
+            family.add_metric([name, verdict], count)
+    return family
 
 
 def _commits(tallies: Mapping[str, Tally]) -> Metric:
