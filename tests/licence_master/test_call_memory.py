@@ -1,4 +1,4 @@
-"""A month of call records goes out in bounded memory, and into the archive: 100,000, with CHAOS 10 million."""
+"""A month of call records goes out, and into the archive, in bounded memory: 100,000 (CHAOS: 10 million)."""
 
 import os
 import sqlite3
