@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from licence_master.service.told.reports import AssignmentView, LeavingView, PoolView
 
@@ -247,7 +247,7 @@ class Done(BaseModel):
 class ArchiveOrder(Order):
     """Write the archive of call records; `rebuild`: all of it anew."""
 
-    rebuild: bool = False
+    rebuild: StrictBool = False
 
 
 class ArchiveReport(BaseModel):
