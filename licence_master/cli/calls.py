@@ -141,7 +141,6 @@ def _into(api: Api, output: Path, form: Form, query: dict[str, str | int | None]
         try:
             with new_file(lines) as file:
                 _receive(api, Form.JSONL, file, query)
-            partial.touch(0o600)
             return parquet.write(lines, partial, raw=raw)
         finally:
             lines.unlink(missing_ok=True)

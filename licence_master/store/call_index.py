@@ -5,15 +5,16 @@ Everything of a batch is one transaction, with the number of the batch.
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import aiosqlite
 import msgspec
 
-from runtime.store import Database, Statement, insert
+from runtime.store import Database, Statement, Value, insert
 from telephony.cdr.columns import COLUMNS
 from telephony.cdr.reading import Reason
 from telephony.cdr.record import Cdr, Key
@@ -95,6 +96,7 @@ CREATE TABLE source_state (
 )
 
 _FIELDS: Final = ", ".join(column.name for column in COLUMNS)
+_row: Final[Callable[[Cdr], tuple[Value, ...]]] = attrgetter(*(column.name for column in COLUMNS))
 _KEEP_KEY: Final = "INSERT INTO call_key (source, call_ref, leg, hash, end_ms) VALUES"
 _KEEP: Final = f"INSERT INTO call ({_FIELDS}) VALUES"
 _QUARANTINE: Final = (
@@ -156,7 +158,7 @@ class Judged:
 def take(batch: Judged) -> list[Statement]:
     """All of a batch, for one transaction."""
     keys = [(*cdr.key, hash_, cdr.end_ms) for cdr, hash_ in batch.kept]
-    rows = [tuple(getattr(cdr, column.name) for column in COLUMNS) for cdr, _ in batch.kept]
+    rows = [_row(cdr) for cdr, _ in batch.kept]
     told = [(each.source, batch.at_ms, msgspec.json.encode(each)) for each in batch.sources]
     return [
         *insert(_KEEP_KEY, keys),
@@ -169,7 +171,7 @@ def take(batch: Judged) -> list[Statement]:
     ]
 
 
-def _aside(each: Aside, at_ms: int) -> tuple[str | int | bytes | None, ...]:
+def _aside(each: Aside, at_ms: int) -> tuple[Value, ...]:
     record = None if each.cdr is None else msgspec.json.encode(each.cdr)
     key = (each.call_ref, "") if each.cdr is None else (each.cdr.call_ref, each.cdr.leg)
     reason = each.reason or ""

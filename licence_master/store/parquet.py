@@ -28,7 +28,7 @@ def available() -> bool:
 
 
 def write(lines: Path, target: Path, *, raw: bool = True) -> int:
-    """Make a Parquet file of these lines of JSON; it is there whole and durable, or not at all. Its rows.
+    """Make a Parquet file (0600) of these lines of JSON, which is there whole and durable or not at all: rows.
 
     Takes bounded memory and as long as it takes: call it from a thread. OSError, UnwritableError.
     """
@@ -49,9 +49,12 @@ def write(lines: Path, target: Path, *, raw: bool = True) -> int:
     }
     form = f"format = 'newline_delimited', columns = {{{types}}}, maximum_object_size = {MAX_LINE}"
     lines_as_rows = " ".join(("SELECT", names, "FROM read_json(", _text(lines), ",", form, ")"))
+    partial.unlink(missing_ok=True)
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         with duckdb.connect(":memory:", config=options) as connection:
-            copy = f"COPY ({lines_as_rows}) TO {_text(partial)} (FORMAT parquet, COMPRESSION zstd)"
+            how = "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
+            copy = f"COPY ({lines_as_rows}) TO {_text(partial)} {how}"
             (rows,) = connection.execute(copy).fetchall()[0]
         sync_file(partial)
         partial.replace(target)

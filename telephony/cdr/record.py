@@ -8,6 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 
@@ -84,8 +85,8 @@ class Cdr:
 
         `raw`, `cause` and `pbx` are left out.
         """
-        content = [getattr(self, name) for name in HASHED]
-        return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
+        content = json.dumps(_hashed(self), ensure_ascii=True)
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 HASHED: Final = (
@@ -93,3 +94,5 @@ HASHED: Final = (
     "setup_ms", "answer_ms", "end_ms", "talk_s", "forwarded_by", "transferred_by",
 )  # fmt: skip
 """Fields of the content hash, in the order in which they are hashed; never to be changed."""
+
+_hashed: Final = attrgetter(*HASHED)

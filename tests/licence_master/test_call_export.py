@@ -85,6 +85,7 @@ async def test_what_comes_out_is_what_went_in(master: Master, tmp_path: Path) ->
 
     columnar = tmp_path / "x.parquet"
     master.command("cdr", "export", *span, "--format", "parquet", "--output", str(columnar))
+    assert columnar.stat().st_mode & 0o777 == 0o600
     assert in_parquet(columnar) == [row | {"raw": base64.b64decode(row["raw"])} for row in expected]
     master.command(
         "cdr", "export", *span, "--format", "parquet", "--no-raw", "--output", str(tmp_path / "y.parquet")
