@@ -28,7 +28,7 @@ def available() -> bool:
 
 
 def write(lines: Path, target: Path, *, raw: bool = True) -> int:
-    """Make a Parquet file (0600) of these lines of JSON, which is there whole and durable or not at all: rows.
+    """Make a Parquet file (0600) of these lines of JSON, there whole and durable or not at all; its rows.
 
     Takes bounded memory and as long as it takes: call it from a thread. OSError, UnwritableError.
     """
