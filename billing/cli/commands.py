@@ -1,0 +1,16 @@
+"""The commands of `pbx-billing` by name; each one's module is imported when it is asked for."""
+
+from runtime.cli import application
+
+app = application(
+    "Prices calls, prorates options, and makes invoices of both: the same figures in every order and mode.",
+    {
+        "run": "billing.cli.running:run",
+        "explain": "billing.cli.running:explain",
+        "simulate": "billing.cli.pricing:simulate",
+    },
+)
+app.add_typer(
+    application("Tariffs before they count.", {"check": "billing.cli.pricing:check"}),
+    name="tariff",
+)

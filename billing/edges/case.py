@@ -1,0 +1,249 @@
+"""Case files to the values of the core: reads what they name, and turns instants into local days.
+
+Errors of tariffs and of calls name file and line, also of rows that stand in the case file itself.
+"""
+
+import csv
+import datetime
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from billing.core import money, tariff_text
+from billing.core.calendar import Span, Timed
+from billing.core.credit import Movement
+from billing.core.customer import NO_ENTITY, Account, Customer, Invoicing, Line, Mode, Option
+from billing.core.intake import Intake, LocalDay, Record
+from billing.core.number import Plan
+from billing.core.offer import Actor, Basket, Offer, OfferKind
+from billing.core.proration import Rule
+from billing.core.tariff import CUSTOMER, LIST, Row, Tariff
+from billing.core.tariff_text import TariffProblems
+from billing.edges import case_file, instants, tariff_file
+from billing.edges.case_file import CallFields, CaseFile, EntityFee, EntityFields, OfferChange
+from billing.service.bill import Account as CreditAccount
+from billing.service.bill import Case
+from billing.service.engine import Prices
+from runtime import config, yaml_values
+from runtime.config import ConfigError, ConfigErrors, text_of
+
+MAX_CALLS_BYTES: Final = 256 * 1024 * 1024
+_MICRO: Final = money.MICRO_PER_CENT
+
+
+def read(path: Path) -> Case:
+    """The case of a file; ConfigErrors with everything that is wrong with it or with files that it names."""
+    written = config.load(path, CaseFile)
+    where = instants.zone(written.zone)
+    assert where is not None, "the model has looked"
+    local_day = instants.local_days(where)
+    offers = {name: _offer(name, fields) for name, fields in written.offers.items()}
+    customer = _customer(written, offers, local_day)
+    plan = Plan(
+        written.country, written.trunk_prefix, re.compile(written.internal, re.ASCII), written.dom_as_france
+    )
+    return Case(
+        period=written.period,
+        intake=Intake(customer, plan, local_day, dict(written.closed), written.now),
+        prices=Prices(_tariffs(path, written), offers),
+        records=_records(written.calls),
+        credits={
+            account.id: CreditAccount(
+                account.credit * _MICRO,
+                tuple(Movement(top_up.at, top_up.amount * _MICRO) for top_up in account.top_ups),
+            )
+            for account in written.accounts
+            if account.credit is not None
+        },
+    )
+
+
+def zone_of(path: Path) -> ZoneInfo:
+    """The zone of a case that can be read."""
+    found = instants.zone(config.load(path, CaseFile).zone)
+    assert found is not None, "the model has looked"
+    return found
+
+
+def schema() -> dict[str, object]:
+    """Its JSON Schema, for editors."""
+    return config.schema(CaseFile)
+
+
+def _offer(name: str, fields: case_file.OfferFields) -> Offer:
+    baskets = [
+        Basket(basket.name or f"{number:02}", basket.classes, basket.minutes, basket.priority)
+        for number, basket in enumerate(fields.baskets, 1)
+    ]
+    return Offer(name, OfferKind(fields.kind), _price(fields.monthly), tuple(baskets), fields.channels)
+
+
+def _price(written: int | tuple[case_file.PriceChange, ...]) -> Timed[int]:
+    return Timed.always(written) if isinstance(written, int) else _timed(written)
+
+
+def _timed(changes: Sequence[case_file.PriceChange]) -> Timed[int]:
+    return Timed(tuple((change.from_ or datetime.date.min, change.value) for change in changes))
+
+
+def _entity(written: str | tuple[case_file.EntityChange, ...] | None) -> Timed[str]:
+    if written is None or isinstance(written, str):
+        return Timed.always(written or NO_ENTITY)
+    return Timed(tuple((change.from_ or datetime.date.min, change.value) for change in written))
+
+
+def _customer(written: CaseFile, offers: Mapping[str, Offer], local_day: LocalDay) -> Customer:
+    return Customer(
+        accounts=tuple(_account(fields) for fields in written.accounts),
+        options=tuple(_option(fields, local_day) for fields in written.options),
+        offers=offers,
+        invoicing=_invoicing(written),
+        vat_bp=written.vat,
+        proration=Rule(str(written.proration)),
+    )
+
+
+def _invoicing(written: CaseFile) -> Invoicing:
+    fee = written.invoices.entity_option
+    entities = [
+        each if isinstance(each, EntityFields) else EntityFields(name=each) for each in written.entities
+    ]
+    return Invoicing(
+        mode=Mode(written.invoices.mode),
+        entity_option=bool(fee),
+        entity_fee=_price(fee.monthly) if isinstance(fee, EntityFee) else Timed.always(0),
+        groups=written.invoices.groups,
+        entities=tuple(each.name for each in entities),
+        weights={each.name: each.weight for each in entities},
+    )
+
+
+def _account(fields: case_file.AccountFields) -> Account:
+    return Account(
+        id=fields.id,
+        monthly=_price(fields.monthly),
+        entity=_entity(fields.entity),
+        span=Span(fields.from_ or datetime.date.min, fields.until or datetime.date.max),
+        line=_line(fields.line),
+    )
+
+
+def _line(fields: case_file.LineFields) -> Line:
+    if isinstance(fields.offer, str):
+        return Line(fields.numbers, Timed.always(fields.offer))
+    changes: tuple[OfferChange, ...] = fields.offer
+    offers = Timed(tuple((change.from_ or datetime.date.min, change.value) for change in changes))
+    return Line(fields.numbers, offers, tuple(Actor(change.by) for change in changes[1:]))
+
+
+def _option(fields: case_file.OptionFields, local_day: LocalDay) -> Option:
+    pairs = ((datetime.date.min, None),) if fields.active is None else fields.active
+    spans = [_span(on, off, local_day) for on, off in pairs]
+    return Option(
+        kind=fields.kind,
+        monthly=_price(fields.monthly),
+        active=tuple(span for span in spans if span.days),
+        account=fields.account or "",
+        entity=fields.entity or NO_ENTITY,
+        label=fields.label,
+        quantity=fields.quantity,
+    )
+
+
+def _span(on: datetime.date | int, off: datetime.date | int | None, local_day: LocalDay) -> Span:
+    """Days are both included; the instant of switching off is not (B.r9)."""
+    if isinstance(on, int) and isinstance(off, int) and off <= on:
+        return Span(datetime.date.max, datetime.date.min)
+    first = local_day(on) if isinstance(on, int) else on
+    if off is None:
+        return Span(first, datetime.date.max)
+    return Span(first, local_day(off - 1) if isinstance(off, int) else off)
+
+
+def _tariffs(path: Path, written: CaseFile) -> tuple[Tariff, ...]:
+    """All levels, customer first; the errors of all tariffs at once."""
+    found, errors = [], []
+    names = sorted(written.tariffs, key=lambda name: name != LIST)
+    for name in names:
+        try:
+            found.append(Tariff(CUSTOMER if name == LIST else name, _rows(path, name, written.tariffs[name])))
+        except ConfigErrors as wrong:
+            errors += wrong.errors
+    if errors:
+        raise ConfigErrors(errors)
+    return tuple(found) or (Tariff(CUSTOMER, ()),)
+
+
+def _rows(path: Path, name: str, rows: Sequence[case_file.TariffRow] | Path) -> tuple[Row, ...]:
+    if isinstance(rows, Path):
+        return tariff_file.read(rows)
+    lines = _lines(path, name)
+    try:
+        return tariff_text.rows_of(
+            (f"{path}:{line}", row.cells) for line, row in zip(lines, rows, strict=True)
+        )
+    except TariffProblems as wrong:
+        raise ConfigErrors([tariff_file.error_of(problem) for problem in wrong.problems]) from wrong
+
+
+def _lines(path: Path, name: str) -> Sequence[int]:
+    """In which line of the case file each row of a tariff begins."""
+    root, _ = yaml_values.read(text_of(str(path), path.read_bytes()))
+    rows = root.items["tariffs"].items[name].items
+    return [rows[index].line for index in range(len(rows))]
+
+
+def _records(written: Sequence[CallFields] | Path) -> tuple[Record, ...]:
+    calls = _calls_file(written) if isinstance(written, Path) else written
+    return tuple(_record(call) for call in calls)
+
+
+def _record(call: CallFields) -> Record:
+    content = json.dumps(call.model_dump(exclude={"received"}, mode="json"), sort_keys=True)
+    return Record(
+        key=call.id,
+        content=content,
+        dialled=call.dialled,
+        instant_ms=call.instant_ms,
+        seconds=call.talk_s,
+        account=call.account,
+        caller=call.caller,
+        kind=call.kind,
+        incoming=call.direction == "in",
+        received_ms=call.received,
+    )
+
+
+def _calls_file(path: Path) -> Iterable[CallFields]:
+    """Calls of a CSV file whose columns are the fields of a call; empty cells are left out."""
+    try:
+        text = text_of(str(path), path.read_bytes(), MAX_CALLS_BYTES)
+    except OSError as error:
+        raise ConfigErrors([ConfigError(str(path), 1, 1, "", f"cannot be read: {error.strerror}")]) from error
+    lines = text.splitlines()
+    reader = csv.DictReader(lines, delimiter=";" if lines and ";" in lines[0] else ",", strict=True)
+    unknown = [name for name in reader.fieldnames or () if name not in case_file.calls_columns()]
+    if unknown:
+        known = ", ".join(case_file.calls_columns())
+        raise ConfigErrors(
+            [ConfigError(str(path), 1, 1, unknown[0], f"unknown column; the columns are {known}")]
+        )
+    found, errors = [], []
+    for line, cells in enumerate(reader, 2):
+        given = {name: cell for name, cell in cells.items() if name and cell}
+        try:
+            found.append(CallFields.model_validate(given))
+        except ValidationError as wrong:
+            errors += [_error(path, line, detail["loc"], detail["msg"]) for detail in wrong.errors()]
+    if errors:
+        raise ConfigErrors(errors)
+    return found
+
+
+def _error(path: Path, line: int, at: Sequence[object], message: str) -> ConfigError:
+    return ConfigError(str(path), line, 1, ".".join(map(str, at)), message.removeprefix("Value error, "))

@@ -1,0 +1,349 @@
+"""A billing case as people write it: one customer, one period, everything that decides the invoices.
+
+Source: contract.md "Billing case file". Strict as all configuration: every error at once, with its place.
+"""
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+
+from billing.core import money
+from billing.core.number import COUNTRIES, INTERNAL_PLAN
+from billing.core.offer import MAX_BASKETS, PAY_PER_USE, Actor, OfferKind
+from billing.core.tariff import LIST
+from billing.core.tariff_text import COLUMNS
+from billing.edges import instants
+from runtime.config import ConfigModel, ConfigPath, FieldError
+
+MAX_MINUTES = 1_000_000
+_MONTH = re.compile("20[0-9]{2}-(0[1-9]|1[0-2])", re.ASCII)
+
+
+def _cents(value: object) -> object:
+    found = money.read(str(value), money.CENT_PLACES) if isinstance(value, str | int) else None
+    if found is None or isinstance(value, bool) or found < 0:
+        raise ValueError(
+            f'expected an amount in quotes with at most 2 places, such as "12.00", found "{value}"'
+        )
+    return found
+
+
+def _rate(value: object) -> object:
+    found = _cents(value)
+    if not isinstance(found, int) or found > 10_000:
+        raise ValueError(f'expected a VAT rate in percent, such as 20 or "5.5", found "{value}"')
+    return found
+
+
+def _seconds(value: object) -> object:
+    """Whole seconds; a fraction rounds up (B.r6)."""
+    found = money.read(str(value), money.MICRO_PLACES) if isinstance(value, str | int) else None
+    if found is None or isinstance(value, bool) or found < 0:
+        raise ValueError(f'expected seconds, such as 125 or "124.2", found "{value}"')
+    return -(-found // 10**money.MICRO_PLACES)
+
+
+def _day(value: object) -> object:
+    try:
+        return datetime.date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError(f'expected a day such as 2026-10-16, found "{value}"') from None
+
+
+def _instant(value: object) -> object:
+    found = instants.read(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(
+            f'expected an instant in quotes with its offset, such as "2026-10-21T10:00:00Z", found "{value}"'
+        )
+    return found
+
+
+def _day_or_instant(value: object) -> object:
+    return _instant(value) if isinstance(value, str) and "T" in value else _day(value)
+
+
+def _period(value: object) -> object:
+    if not isinstance(value, str) or not _MONTH.fullmatch(value):
+        raise ValueError(f'expected a month in quotes such as "2026-10", found "{value}"')
+    return int(value.replace("-", ""))
+
+
+def _zone(value: str) -> str:
+    if instants.zone(value) is None:
+        raise ValueError(f'"{value}" is no time zone of this system; expected one such as Europe/Paris')
+    return value
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value, re.ASCII)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    return value
+
+
+Cents = Annotated[int, BeforeValidator(_cents, json_schema_input_type=str | int)]
+Rate = Annotated[int, BeforeValidator(_rate, json_schema_input_type=str | int)]
+Seconds = Annotated[int, BeforeValidator(_seconds, json_schema_input_type=str | int)]
+Day = Annotated[datetime.date, BeforeValidator(_day, json_schema_input_type=datetime.date)]
+Instant = Annotated[int, BeforeValidator(_instant, json_schema_input_type=datetime.datetime)]
+Moment = Annotated[
+    datetime.date | int,
+    BeforeValidator(_day_or_instant, json_schema_input_type=datetime.date | datetime.datetime),
+]
+Month = Annotated[int, BeforeValidator(_period, json_schema_input_type=str)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Zone = Annotated[str, AfterValidator(_zone)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Weight = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class PriceChange(ConfigModel):
+    """A price, and the day from which it counts; the first has none."""
+
+    from_: Annotated[Day | None, Field(alias="from")] = None
+    value: Cents
+
+
+class EntityChange(ConfigModel):
+    """An entity, and the day from which an account belongs to it."""
+
+    from_: Annotated[Day | None, Field(alias="from")] = None
+    value: str
+
+
+class OfferChange(ConfigModel):
+    """An offer, the day from which a line has it, and who changed it."""
+
+    from_: Annotated[Day | None, Field(alias="from")] = None
+    value: Name
+    by: Literal["partner", "back_office"] = Actor.BACK_OFFICE.value
+
+
+def _in_order(value: object) -> object:
+    """The first change counts from ever, each other one from a later day."""
+    if isinstance(value, tuple):
+        days = [change.from_ for change in value]
+        if not days or days[0] is not None or None in days[1:]:
+            raise ValueError("the first entry has no `from`, every other one has")
+        if any(one >= other for one, other in pairwise(days[1:])):
+            raise ValueError("the days are not in order, each later than the one before")
+    return value
+
+
+Price = Annotated[Cents | tuple[PriceChange, ...], AfterValidator(_in_order)]
+Entity = Annotated[str | tuple[EntityChange, ...], AfterValidator(_in_order)]
+OfferName = Annotated[Name | tuple[OfferChange, ...], AfterValidator(_in_order)]
+
+
+class EntityFee(ConfigModel):
+    """The paid entity option and its price."""
+
+    monthly: Price
+
+
+class InvoicesFields(ConfigModel):
+    """How the customer gets its invoices (seed 000); `groups` belong to the mode mixed."""
+
+    mode: Literal["global", "by_entity", "per_entity", "mixed"] = "global"
+    groups: tuple[tuple[Name, ...], ...] = ()
+    entity_option: bool | EntityFee = False
+
+
+class EntityFields(ConfigModel):
+    """An entity, and its part of what all entities share."""
+
+    name: Name
+    weight: Weight = 1
+
+
+class TariffRow(ConfigModel):
+    """One row of a tariff, as in CSV; prices are in quotes."""
+
+    prefix: str
+    class_: Annotated[str, Field(alias="class")]
+    kind: str = ""
+    per_minute: str | int = ""
+    first: str | int = ""
+    next: str | int = ""
+    setup: str | int = ""
+    service_per_call: str | int = ""
+    service_per_min: str | int = ""
+    max_price: str | int = ""
+    grace: str | int = ""
+    from_: Annotated[datetime.date | str, Field(alias="from")] = ""
+    to: datetime.date | str = ""
+    label: str = ""
+
+    @property
+    def cells(self) -> Mapping[str, str]:
+        """Its cells by column."""
+        return {name: str(getattr(self, _attribute(name))) for name in COLUMNS}
+
+
+def _attribute(column: str) -> str:
+    return f"{column}_" if column in ("class", "from") else column
+
+
+class BasketFields(ConfigModel):
+    """Minutes of some classes; a basket without a name has that of its place in the list."""
+
+    name: str = ""
+    priority: Annotated[int, Field(ge=0, le=1_000)] = 0
+    classes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    minutes: Annotated[int, Field(ge=0, le=MAX_MINUTES)]
+
+
+class OfferFields(ConfigModel):
+    """What a line can have (seed 002)."""
+
+    kind: Literal["pay_per_use", "flat_business", "flat_on_consumption", "recipe"]
+    monthly: Price = 0
+    baskets: Annotated[tuple[BasketFields, ...], Field(max_length=MAX_BASKETS)] = ()
+    channels: Annotated[int, Field(ge=1, le=10_000)] | None = None
+
+    @model_validator(mode="after")
+    def _pays_or_counts(self) -> "OfferFields":
+        if OfferKind(self.kind) is OfferKind.PAY_PER_USE and self.baskets:
+            raise FieldError("pay_per_use has no baskets; expected another kind", "baskets")
+        return self
+
+
+class LineFields(ConfigModel):
+    """The line of an account; who names no offer pays per use."""
+
+    numbers: tuple[Name, ...] = ()
+    offer: OfferName = PAY_PER_USE.name
+    channels: Annotated[int, Field(ge=1, le=10_000)] | None = None
+
+
+class TopUp(ConfigModel):
+    """Credit that was added."""
+
+    at: Instant
+    amount: Cents
+
+
+class AccountFields(ConfigModel):
+    """Who is billed, from `from` to `until`, both included."""
+
+    id: Name
+    entity: Entity | None = None
+    monthly: Price = 0
+    from_: Annotated[Day | None, Field(alias="from")] = None
+    until: Day | None = None
+    line: LineFields = LineFields()
+    credit: Cents | None = None
+    top_ups: tuple[TopUp, ...] = ()
+
+
+class OptionFields(ConfigModel):
+    """A monthly option; `active` are days, both included, or instants, the second excluded."""
+
+    kind: Name
+    label: str = ""
+    account: Name | None = None
+    entity: Name | None = None
+    monthly: Price
+    quantity: Annotated[int, Field(ge=1, le=100_000)] = 1
+    active: tuple[tuple[Moment, Moment | None], ...] | None = None
+
+
+class CallFields(ConfigModel):
+    """A call record; without `answer` nobody answered."""
+
+    id: Name
+    account: str = ""
+    caller: str = ""
+    dialled: str
+    kind: Literal["voice", "fax", "sms"] = "voice"
+    direction: Literal["out", "in"] = "out"
+    setup: Instant | None = None
+    answer: Instant | None = None
+    end: Instant | None = None
+    seconds: Seconds | None = None
+    received: Instant | None = None
+
+    @model_validator(mode="after")
+    def _has_an_instant(self) -> "CallFields":
+        if self.answer is None and self.setup is None:
+            raise FieldError(
+                "missing; add the instant of the answer, or the setup of an unanswered call", "answer"
+            )
+        if self.end is not None and self.end < self.instant_ms:
+            raise FieldError("the end is before the beginning", "end")
+        if self.answer is not None and self.end is None and self.seconds is None:
+            raise FieldError("missing; add the seconds of the call, or its end", "seconds")
+        return self
+
+    @property
+    def instant_ms(self) -> int:
+        """Its answer, or else its set-up."""
+        found = self.setup if self.answer is None else self.answer
+        assert found is not None
+        return found
+
+    @property
+    def talk_s(self) -> int:
+        """Whole seconds by its own count, or from answer to end; 0 when nobody answered."""
+        if self.answer is None:
+            return 0
+        if self.seconds is not None:
+            return self.seconds
+        assert self.end is not None
+        return -(-(self.end - self.answer) // 1_000)
+
+
+class CaseFile(ConfigModel):
+    """One customer and one period, and everything that decides the invoices."""
+
+    period: Month
+    zone: Zone = "Europe/Paris"
+    vat: Rate = 2000
+    country: Literal["FR", "IT"] = "FR"
+    trunk_prefix: Annotated[str, StringConstraints(pattern=r"^[0-9*#]{0,4}$")] = ""
+    internal: Pattern = INTERNAL_PLAN
+    dom_as_france: bool = False
+    proration: Literal["actual", "30"] | Literal[30] = "actual"
+    channels: Annotated[int, Field(ge=1, le=10_000)] = 2
+    invoices: InvoicesFields = InvoicesFields()
+    entities: tuple[Name | EntityFields, ...] = ()
+    tariffs: Mapping[str, tuple[TariffRow, ...] | ConfigPath] = {}
+    offers: Mapping[Name, OfferFields] = {}
+    accounts: tuple[AccountFields, ...] = ()
+    options: tuple[OptionFields, ...] = ()
+    calls: tuple[CallFields, ...] | ConfigPath = ()
+    closed: Mapping[Month, Instant] = {}
+    now: Instant | None = None
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> "CaseFile":
+        assert set(COUNTRIES) == {"FR", "IT"}
+        if self.tariffs and LIST not in self.tariffs:
+            raise FieldError(f"missing; the tariff `{LIST}` prices the level customer", "tariffs", LIST)
+        accounts = [account.id for account in self.accounts]
+        for index, name in enumerate(accounts):
+            if name in accounts[:index]:
+                raise FieldError(f'"{name}" is there twice', "accounts", index, "id")
+        self._offers_are_there()
+        for index, option in enumerate(self.options):
+            if option.account is not None and option.account not in accounts:
+                raise FieldError(f'there is no account "{option.account}"', "options", index, "account")
+        return self
+
+    def _offers_are_there(self) -> None:
+        for index, account in enumerate(self.accounts):
+            named = account.line.offer
+            for name in (named,) if isinstance(named, str) else [change.value for change in named]:
+                if name not in self.offers and name != PAY_PER_USE.name:
+                    raise FieldError(f'there is no offer "{name}"', "accounts", index, "line", "offer")
+
+
+def calls_columns() -> Sequence[str]:
+    """The columns of a CSV file of calls."""
+    return tuple(CallFields.model_fields)

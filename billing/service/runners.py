@@ -1,0 +1,62 @@
+"""Where the expression runs: DuckDB in this process, or Spark (`pip install pbx-licences[spark]`)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import ibis  # type: ignore[import-untyped]
+import pyarrow  # type: ignore[import-untyped]
+
+from billing.service.engine import Tables
+
+MEMORY: Final = "2GB"
+"""What DuckDB may take before it spills to disk."""
+
+
+class DuckDb:
+    """DuckDB, embedded; one connection for each run, nothing is kept."""
+
+    def __init__(self, memory: str = MEMORY) -> None:
+        self._memory = memory
+
+    def run(self, wanted: Any, tables: Tables) -> pyarrow.Table:
+        """The rows of the expression."""
+        with self.connected() as connection:
+            for name, content in tables.items():
+                connection.con.register(name, content)
+            return connection.to_pyarrow(wanted)
+
+    def run_file(self, wanted: Any, calls: Path, tables: Tables) -> pyarrow.Table:
+        """The same over calls in a Parquet file."""
+        with self.connected() as connection:
+            connection.read_parquet(calls, table_name="calls")
+            for name, content in tables.items():
+                connection.con.register(name, content)
+            return connection.to_pyarrow(wanted)
+
+    @contextmanager
+    def connected(self) -> Iterator[Any]:
+        """A connection that is closed again."""
+        connection = ibis.duckdb.connect(memory_limit=self._memory)
+        try:
+            yield connection
+        finally:
+            connection.disconnect()
+
+
+class Spark:
+    """A Spark session that somebody else started and stops."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def run(self, wanted: Any, tables: Tables) -> pyarrow.Table:
+        """The rows of the expression; `divide` is made of Spark's own `div`."""
+        connection = ibis.pyspark.connect(self._session)
+        self._session.sql(
+            "CREATE OR REPLACE TEMPORARY FUNCTION divide(a BIGINT, b BIGINT) RETURNS BIGINT RETURN a div b"
+        )
+        for name, content in tables.items():
+            self._session.createDataFrame(content).createOrReplaceTempView(name)
+        return connection.to_pyarrow(wanted)
