@@ -27,6 +27,9 @@ IMPURE_MODULES = {
     "structlog", "httpx", "starlette", "uvicorn", "yaml", "importlib", "signal", "uuid",
 }  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval"}
+# Pure too, but for calendar days: a date may come in, and is never asked of a clock.
+DAYS = ("billing/core",)
+CLOCK_CALLS = {"now", "today", "utcnow"}
 MAX_MODULE = 400
 MAX_FUNCTION = 50
 
@@ -94,7 +97,7 @@ def test_imports_follow_the_plan(package: str) -> None:
     assert broken_directions(package) == []
 
 
-@pytest.mark.parametrize("package", ["agent", "licence_master"])
+@pytest.mark.parametrize("package", ["agent", "billing", "licence_master"])
 def test_layers_inside_a_program_point_down(package: str) -> None:
     assert broken_layers(package) == []
 
@@ -117,6 +120,21 @@ def test_a_site_knows_only_the_wire() -> None:
 @pytest.mark.parametrize("package", PURE)
 def test_cores_are_pure(package: str) -> None:
     assert [text for path in modules(package) for text in impurities(path)] == []
+
+
+def clocks(path: Path) -> list[str]:
+    """Impurities of a package that may name calendar days: everything but datetime, and asking it the time."""
+    asked = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: a pure package asks {node.attr}()"
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Attribute) and node.attr in CLOCK_CALLS
+    ]
+    return asked + [text for text in impurities(path) if not text.endswith("imports datetime")]
+
+
+@pytest.mark.parametrize("package", DAYS)
+def test_cores_of_days_are_pure(package: str) -> None:
+    assert [text for path in modules(package) for text in clocks(path)] == []
 
 
 def test_rooms_stay_small() -> None:
@@ -153,7 +171,12 @@ def test_the_checks_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "agent" / "store" / "bad.py").write_text("from agent.service import seats\n")
     (tmp_path / "licensing" / "site").mkdir(parents=True)
     (tmp_path / "licensing" / "site" / "bad.py").write_text("from licensing.lender import claims\n")
+    (tmp_path / "billing" / "core").mkdir(parents=True)
+    (tmp_path / "billing" / "core" / "bad.py").write_text(
+        "from datetime import date\nimport os\ndate.today()\n"
+    )
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert len(clocks(tmp_path / "billing" / "core" / "bad.py")) == 2
     assert len(masters_business("licensing/site")) == 1
     assert broken_directions("telephony") == ["telephony/bad.py:2: telephony must not import licensing.codes"]
     assert len(impurities(tmp_path / "telephony" / "bad.py")) == 2

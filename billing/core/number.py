@@ -50,7 +50,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.ASCII)
 
 
-# As B.r15 has them; the regulators' plans (ARCEP; AGCOM) are the last word, and an administrator's to compare.
+# As B.r15 has them; the regulators' plans (ARCEP, AGCOM) are the last word.
 _COUNTRIES: Final[Mapping[str, _Country]] = {
     "FR": _Country(
         "33",

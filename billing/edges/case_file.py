@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from billing.core import money
 from billing.core.number import COUNTRIES, INTERNAL_PLAN
@@ -136,9 +144,24 @@ def _in_order(value: object) -> object:
     return value
 
 
-Price = Annotated[Cents | tuple[PriceChange, ...], AfterValidator(_in_order)]
-Entity = Annotated[str | tuple[EntityChange, ...], AfterValidator(_in_order)]
-OfferName = Annotated[Name | tuple[OfferChange, ...], AfterValidator(_in_order)]
+_ONE_OR_LIST = Discriminator(lambda value: "list" if isinstance(value, list | tuple) else "one")
+"""Which of two forms is meant, so that only its errors are told."""
+
+Price = Annotated[
+    Annotated[Cents, Tag("one")] | Annotated[tuple[PriceChange, ...], Tag("list")],
+    _ONE_OR_LIST,
+    AfterValidator(_in_order),
+]
+Entity = Annotated[
+    Annotated[str, Tag("one")] | Annotated[tuple[EntityChange, ...], Tag("list")],
+    _ONE_OR_LIST,
+    AfterValidator(_in_order),
+]
+OfferName = Annotated[
+    Annotated[Name, Tag("one")] | Annotated[tuple[OfferChange, ...], Tag("list")],
+    _ONE_OR_LIST,
+    AfterValidator(_in_order),
+]
 
 
 class EntityFee(ConfigModel):
@@ -299,6 +322,14 @@ class CallFields(ConfigModel):
         return -(-(self.end - self.answer) // 1_000)
 
 
+TariffRows = Annotated[
+    Annotated[ConfigPath, Tag("one")] | Annotated[tuple[TariffRow, ...], Tag("list")], _ONE_OR_LIST
+]
+Calls = Annotated[
+    Annotated[ConfigPath, Tag("one")] | Annotated[tuple[CallFields, ...], Tag("list")], _ONE_OR_LIST
+]
+
+
 class CaseFile(ConfigModel):
     """One customer and one period, and everything that decides the invoices."""
 
@@ -313,11 +344,11 @@ class CaseFile(ConfigModel):
     channels: Annotated[int, Field(ge=1, le=10_000)] = 2
     invoices: InvoicesFields = InvoicesFields()
     entities: tuple[Name | EntityFields, ...] = ()
-    tariffs: Mapping[str, tuple[TariffRow, ...] | ConfigPath] = {}
+    tariffs: Mapping[str, TariffRows] = {}
     offers: Mapping[Name, OfferFields] = {}
     accounts: tuple[AccountFields, ...] = ()
     options: tuple[OptionFields, ...] = ()
-    calls: tuple[CallFields, ...] | ConfigPath = ()
+    calls: Calls = ()
     closed: Mapping[Month, Instant] = {}
     now: Instant | None = None
 
@@ -331,6 +362,7 @@ class CaseFile(ConfigModel):
             if name in accounts[:index]:
                 raise FieldError(f'"{name}" is there twice', "accounts", index, "id")
         self._offers_are_there()
+        self._groups_fit()
         for index, option in enumerate(self.options):
             if option.account is not None and option.account not in accounts:
                 raise FieldError(f'there is no account "{option.account}"', "options", index, "account")
@@ -342,6 +374,26 @@ class CaseFile(ConfigModel):
             for name in (named,) if isinstance(named, str) else [change.value for change in named]:
                 if name not in self.offers and name != PAY_PER_USE.name:
                     raise FieldError(f'there is no offer "{name}"', "accounts", index, "line", "offer")
+
+    def _groups_fit(self) -> None:
+        """A group names entities that there are, each once."""
+        known = {entity for account in self.accounts for entity in _names(account.entity)}
+        known |= {each if isinstance(each, str) else each.name for each in self.entities}
+        known |= {option.entity for option in self.options if option.entity}
+        seen: set[str] = set()
+        for index, group in enumerate(self.invoices.groups):
+            for place, name in enumerate(group):
+                if name not in known:
+                    raise FieldError(f'there is no entity "{name}"', "invoices", "groups", index, place)
+                if name in seen:
+                    raise FieldError(f'"{name}" is in groups twice', "invoices", "groups", index, place)
+                seen.add(name)
+
+
+def _names(entity: str | tuple[EntityChange, ...] | None) -> Sequence[str]:
+    if entity is None or isinstance(entity, str):
+        return (entity,) if entity else ()
+    return [change.value for change in entity]
 
 
 def calls_columns() -> Sequence[str]:

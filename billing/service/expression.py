@@ -7,6 +7,7 @@ the engines' ideas of division and sign agree; the traps are listed in docs/bill
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import ibis  # type: ignore[import-untyped]
@@ -74,6 +75,7 @@ def divide(_a: int, _b: int) -> int:  # type: ignore[empty-body] # the engine ha
     """Whole-number division in 64 bits; `//` of Ibis goes through a double on every engine."""
 
 
+@lru_cache(maxsize=64)
 def rating(shape: Shape) -> Table:
     """The expression; its tables are `calls`, `prefixes`, `rows` and `baskets`."""
     calls = _sliced(ibis.table(CALLS, name="calls"), shape)
@@ -95,8 +97,8 @@ def _sliced(calls: Table, shape: Shape) -> Table:
     """Each call with the slice of its day and the opening of its number: as much as prefixes look at."""
     slice_: Value = ibis.literal(0, type="int32")
     for change in shape.changes:
-        slice_ = slice_ + ibis.ifelse(_.day >= change, 1, 0)
-    opening = _.number.substr(0, max(shape.lengths, default=1))
+        slice_ = slice_ + ibis.ifelse(calls.day >= change, 1, 0)
+    opening = calls.number.substr(0, max(shape.lengths, default=1))
     return calls.mutate(slice=slice_.cast("int32"), opening=opening)
 
 

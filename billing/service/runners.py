@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import ibis  # type: ignore[import-untyped]
 import pyarrow  # type: ignore[import-untyped]
 
@@ -12,6 +14,12 @@ from billing.service.engine import Tables
 
 MEMORY: Final = "2GB"
 """What DuckDB may take before it spills to disk."""
+
+
+@lru_cache(maxsize=64)
+def _sql(wanted: Any) -> str:
+    """The expression in DuckDB's words; it takes longer to say than a small month to rate."""
+    return str(ibis.to_sql(wanted, dialect="duckdb"))
 
 
 class DuckDb:
@@ -22,27 +30,21 @@ class DuckDb:
 
     def run(self, wanted: Any, tables: Tables) -> pyarrow.Table:
         """The rows of the expression."""
-        with self.connected() as connection:
-            for name, content in tables.items():
-                connection.con.register(name, content)
-            return connection.to_pyarrow(wanted)
+        with self._connected(tables) as connection:
+            return connection.sql(_sql(wanted)).to_arrow_table()
 
     def run_file(self, wanted: Any, calls: Path, tables: Tables) -> pyarrow.Table:
         """The same over calls in a Parquet file."""
-        with self.connected() as connection:
-            connection.read_parquet(calls, table_name="calls")
-            for name, content in tables.items():
-                connection.con.register(name, content)
-            return connection.to_pyarrow(wanted)
+        with self._connected(tables) as connection:
+            connection.read_parquet(str(calls)).create_view("calls")
+            return connection.sql(_sql(wanted)).to_arrow_table()
 
     @contextmanager
-    def connected(self) -> Iterator[Any]:
-        """A connection that is closed again."""
-        connection = ibis.duckdb.connect(memory_limit=self._memory)
-        try:
+    def _connected(self, tables: Tables) -> Iterator[duckdb.DuckDBPyConnection]:
+        with duckdb.connect(config={"memory_limit": self._memory}) as connection:
+            for name, content in tables.items():
+                connection.register(name, content)
             yield connection
-        finally:
-            connection.disconnect()
 
 
 class Spark:

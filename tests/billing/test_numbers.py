@@ -12,6 +12,7 @@ from tests.billing.cases import call, prices, row, run
 
 DAY = date(2026, 10, 21)
 FR, IT = Plan(), Plan("IT")
+DOM, TRUNK = Plan(dom_as_france=True), Plan(trunk_prefix="0")
 
 
 def class_of(dialled: str, plan: Plan, kind: str = "voice") -> tuple[str, str]:
@@ -38,8 +39,8 @@ def class_of(dialled: str, plan: Plan, kind: str = "voice") -> tuple[str, str]:
                 "+33 (0)6 12 34 56 78", "06/12.34.56.78",
             )
         ),
-        pytest.param("0 0612345678", Plan(trunk_prefix="0"), "voice", "+33612345678", "FR_MOBILE", id="B.B4"),
-        pytest.param("000612345678", Plan(trunk_prefix="0"), "voice", "", "suspense", id="B.B4 twice"),
+        pytest.param("0 0612345678", TRUNK, "voice", "+33612345678", "FR_MOBILE", id="B.B4"),
+        pytest.param("000612345678", FR, "voice", "", "suspense", id="three zeros, no outside line"),
         pytest.param("0142681234", FR, "fax", "+33142681234", "FAX_FR", id="B.B5"),
         pytest.param("0612345678", FR, "sms", "+33612345678", "SMS_FR", id="B.B6"),
         pytest.param("0892123456", FR, "voice", "+33892123456", "SPECIAL", id="B.B7 0892"),
@@ -51,8 +52,8 @@ def class_of(dialled: str, plan: Plan, kind: str = "voice") -> tuple[str, str]:
         pytest.param("0692123456", FR, "voice", "+262692123456", "INT_MOBILE", id="B.B10 0692"),
         pytest.param("0590123456", FR, "voice", "+590590123456", "INT_FIXE", id="B.B10 0590"),
         pytest.param("0262123456", FR, "voice", "+262262123456", "INT_FIXE", id="B.B10 0262"),
-        pytest.param("0690123456", Plan(dom_as_france=True), "voice", "+33690123456", "FR_MOBILE", id="DOM 06"),
-        pytest.param("+590590123456", Plan(dom_as_france=True), "voice", "+33590123456", "FR_FIXE", id="DOM +590"),
+        pytest.param("0690123456", DOM, "voice", "+33690123456", "FR_MOBILE", id="DOM 06"),
+        pytest.param("+590590123456", DOM, "voice", "+33590123456", "FR_FIXE", id="DOM +590"),
         pytest.param("+12125551234", FR, "voice", "+12125551234", "INT_FIXE", id="B.B12"),
         pytest.param("201", FR, "voice", "201", "INTERNAL", id="B.B14 201"),
         pytest.param("**201", FR, "voice", "**201", "INTERNAL", id="B.B14 **201"),
@@ -66,7 +67,7 @@ def class_of(dialled: str, plan: Plan, kind: str = "voice") -> tuple[str, str]:
         pytest.param("112", IT, "voice", "112", "EMERGENCY", id="B.B16 112"),
         pytest.param("393331234567", IT, "voice", "+393331234567", "IT_MOBILE", id="IT without plus"),
         pytest.param("15", FR, "voice", "15", "EMERGENCY", id="emergency"),
-        pytest.param("0 112", Plan(trunk_prefix="0"), "voice", "112", "EMERGENCY", id="emergency, outside line"),
+        pytest.param("0 112", TRUNK, "voice", "112", "EMERGENCY", id="emergency, outside line"),
         pytest.param("+3315", FR, "voice", "", "suspense", id="no number of France"),
         pytest.param("+0612345678", FR, "voice", "", "suspense", id="no country"),
     ],
