@@ -27,6 +27,7 @@ from bench.guard import register_proxy
 from bench.held import held
 from bench.lenders import etcd, plain, plain_server, row_lock
 from bench.memory import memory
+from bench.rating import against, peak_rss, rows_per_s
 from bench.sip import Result, Tick
 from bench.storm import storms
 from bench.why import why
@@ -99,9 +100,35 @@ CALL_RECORDS = tuple(
     for dialect in PEERS
 )
 
+TEN_MILLION = 10_000_000
+RATING = (
+    Benchmark(
+        "rating.duckdb_vs_python_loop",
+        partial(against, peer="loop", count=1_000_000),
+        5,
+        partial(against, peer="loop", count=20_000),
+    ),
+    Benchmark(
+        "rating.duckdb_vs_scan",
+        partial(against, peer="scan", count=TEN_MILLION),
+        5,
+        partial(against, peer="scan", count=100_000),
+    ),
+    Benchmark(
+        "rating.rows_per_s_10m",
+        partial(rows_per_s, count=TEN_MILLION),
+        5,
+        partial(rows_per_s, count=100_000),
+    ),
+    Benchmark(
+        "rating.peak_rss_mb", partial(peak_rss, count=TEN_MILLION), 3, partial(peak_rss, count=100_000)
+    ),
+)
+
 BENCHMARKS = (
     *CALL_RECORDS,
     Benchmark("cdr.agent_rss_mb", agent_rss_mb, 3, partial(agent_rss_mb, records=1_000)),
+    *RATING,
     Benchmark(
         "cdr.ingest_vs_sqlite_group_commit", partial(ingest, batches=20), 7, partial(ingest, batches=2)
     ),

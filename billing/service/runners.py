@@ -15,6 +15,12 @@ from billing.service.engine import Tables
 MEMORY: Final = "2GB"
 """What DuckDB may take before it spills to disk."""
 
+_WHOLE: Final = "CREATE TEMPORARY MACRO whole(a) AS CAST(a AS BIGINT)"
+_SPARK_FUNCTIONS: Final = (
+    "divide(a BIGINT, b BIGINT) RETURNS BIGINT RETURN a div b",
+    "whole(a BIGINT) RETURNS BIGINT RETURN a",
+)
+
 
 @lru_cache(maxsize=64)
 def _sql(wanted: Any) -> str:
@@ -42,6 +48,7 @@ class DuckDb:
     @contextmanager
     def _connected(self, tables: Tables) -> Iterator[duckdb.DuckDBPyConnection]:
         with duckdb.connect(config={"memory_limit": self._memory}) as connection:
+            connection.execute(_WHOLE)
             for name, content in tables.items():
                 connection.register(name, content)
             yield connection
@@ -56,9 +63,8 @@ class Spark:
     def run(self, wanted: Any, tables: Tables) -> pyarrow.Table:
         """The rows of the expression; `divide` is made of Spark's own `div`."""
         connection = ibis.pyspark.connect(self._session)
-        self._session.sql(
-            "CREATE OR REPLACE TEMPORARY FUNCTION divide(a BIGINT, b BIGINT) RETURNS BIGINT RETURN a div b"
-        )
+        for function in _SPARK_FUNCTIONS:
+            self._session.sql(f"CREATE OR REPLACE TEMPORARY FUNCTION {function}")
         for name, content in tables.items():
             self._session.createDataFrame(content).createOrReplaceTempView(name)
         return connection.to_pyarrow(wanted)

@@ -10,7 +10,7 @@ import pytest
 
 from billing.core.offer import OfferKind
 from billing.service import expression
-from billing.service.engine import Priced, Prices, rate
+from billing.service.engine import Priced, Prices, calls_table, rate
 from billing.service.runners import DuckDb, Spark
 from tests.billing import oracle
 from tests.billing.months import ZONE, Month, month
@@ -75,6 +75,14 @@ def test_nothing_of_a_join_is_left_over() -> None:
     assert "_right" not in " ".join(made.prices.expression.columns)
 
 
+def test_the_answer_has_the_declared_types() -> None:
+    """Trap 7 of the design: a sum of DuckDB has 128 bits, and arrives as a decimal."""
+    made = month(0, 50)
+    tables = {"calls": calls_table(made.calls), **made.prices.tables()}
+    found = DuckDb().run(made.prices.expression, tables)
+    assert {field.name: str(field.type) for field in found.schema} == expression.result_schema(2)
+
+
 def test_division_is_exact_beyond_doubles() -> None:
     """Trap 2 of the design: `//` would go through a double."""
     import ibis  # type: ignore[import-untyped]
@@ -125,6 +133,7 @@ def spark() -> Iterator[Any]:
     session.stop()
 
 
+@pytest.mark.timeout(600)  # a JVM starts and plans: half a minute where nothing else runs
 @pytest.mark.filterwarnings("ignore")  # PySpark and pandas warn of each other
 def test_spark_agrees(spark: Any) -> None:
     """The same expression object, on Spark."""

@@ -1,0 +1,101 @@
+"""The commands: what people and programs get, and the exit codes."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from billing.cli import app
+
+CONFIG = Path(__file__).parents[2] / "config" / "billing"
+OCTOBER = str(CONFIG / "october.yaml")
+LIST = str(CONFIG / "list.csv")
+
+
+def told(*words: str, code: int = 0) -> Result:
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == code, done.output
+    return done
+
+
+def test_run_shows_an_aligned_table() -> None:
+    lines = told("run", OCTOBER).stdout.splitlines()
+    assert lines[0] == "Invoice 2026-10"
+    table = lines[1 : lines.index("")]
+    assert len({len(line) for line in table}) == 1
+    sums = [line.split()[-2:] for line in table[-3:]]
+    assert sums == [["net", "115.58"], ["VAT", "23.12"], ["gross", "138.70"]]
+    assert "8 received = 6 rated, 2 not billable, 0 duplicate, 0 suspense, 0 quarantine" in lines
+
+
+def test_run_json() -> None:
+    found = json.loads(told("run", OCTOBER, "--json").stdout)
+    assert found["invoices"][0]["gross"] == "138.70"
+    assert set(found["levels"]) == {"customer", "resale"}
+
+
+def test_a_refusal(tmp_path: Path) -> None:
+    case = tmp_path / "case.yaml"
+    case.write_text('period: "2026-10"\ninvoices: {mode: per_entity}\n')
+    done = told("run", str(case), "--json", code=1)
+    assert json.loads(done.stdout)["refused"][0]["code"] == "entity_option_missing"
+    assert "entity_option_missing: invoices by per_entity need" in done.stderr
+
+
+def test_bad_data_and_no_file(tmp_path: Path) -> None:
+    case = tmp_path / "case.yaml"
+    case.write_text("period: october\n")
+    done = told("run", str(case), code=4)
+    assert done.stderr.startswith(f'{case}:1:9: period: expected a month in quotes such as "2026-10"')
+    assert done.stderr.endswith("1 error; nothing was rated\n")
+    told("run", str(tmp_path / "none.yaml"), code=2)
+
+
+def test_quarantine_shows_in_the_exit_code(tmp_path: Path) -> None:
+    """B.I2."""
+    case = tmp_path / "case.yaml"
+    call = 'dialled: "201", answer: "2026-10-21T10:00:00Z"'
+    case.write_text(
+        f'period: "2026-10"\naccounts: [{{id: a}}]\n'
+        f"calls: [{{id: c, account: a, {call}, seconds: 1}}, {{id: c, account: a, {call}, seconds: 2}}]\n"
+    )
+    assert "conflict" in told("run", str(case), code=4).stdout
+
+
+def test_explain() -> None:
+    """B.C17."""
+    found = json.loads(told("explain", "c2", "--case", OCTOBER, "--json").stdout)
+    assert found["levels"]["customer"]["row"] == f"{LIST}:3"
+    assert found["levels"]["customer"]["price"] == "0.208333"
+    assert re.search(r"in_basket_seconds +300", told("explain", "c2", "--case", OCTOBER).stdout)
+    told("explain", "nothing", "--case", OCTOBER, code=1)
+
+
+@pytest.mark.parametrize(
+    ("number", "price"), [("0612345678", "0.208333"), ("0800123456", "0.000000"), ("112", "0.000000")]
+)
+def test_simulate(number: str, price: str) -> None:
+    found = json.loads(told("simulate", number, "125", "--tariff", LIST, "--json").stdout)
+    assert found["price"] == price
+
+
+def test_simulate_refuses_what_would_wait() -> None:
+    assert "no_price" in told("simulate", "+815012345678", "9", "--tariff", LIST, code=1).stderr
+    assert "number" in told("simulate", "anonymous", "9", "--tariff", LIST, code=1).stderr
+
+
+def test_tariff_check(tmp_path: Path) -> None:
+    found = json.loads(told("tariff", "check", LIST, "--on", "2026-11-10", "--json", code=1).stdout)
+    assert found["not_valid_on_day"] == [f"{LIST}:12"]
+    assert {"prefix": "FR:10", "kind": "voice", "class": "SPECIAL"} in found["missing"]
+    tariff = tmp_path / "t.csv"
+    tariff.write_text("prefix,class\n+33,A\n+33,B\n")
+    assert f"{tariff}:3:1: prefix: " in told("tariff", "check", str(tariff), code=4).stderr
+
+
+@pytest.mark.parametrize("words", [(), ("run",), ("explain",), ("simulate",), ("tariff", "check")])
+def test_help_has_an_example(words: tuple[str, ...]) -> None:
+    found = told(*words, "--help").stdout
+    assert not words or f"Example: pbx-billing {' '.join(words)} " in " ".join(found.split())
