@@ -123,7 +123,7 @@ def test_cores_are_pure(package: str) -> None:
 
 
 def clocks(path: Path) -> list[str]:
-    """Impurities of a package that may name calendar days: everything but datetime, and asking it the time."""
+    """Impurities of a package that may name calendar days: it imports datetime, and asks no clock."""
     asked = [
         f"{path.relative_to(ROOT)}:{node.lineno}: a pure package asks {node.attr}()"
         for node in ast.walk(parse(path))

@@ -25,7 +25,8 @@ from billing.core.proration import Rule
 from billing.core.tariff import CUSTOMER, LIST, Row, Tariff
 from billing.core.tariff_text import TariffProblems
 from billing.edges import case_file, instants, tariff_file
-from billing.edges.case_file import CallFields, CaseFile, EntityFee, EntityFields, OfferChange
+from billing.edges.case_file import CallFields, CaseFile, EntityFee, EntityFields
+from billing.edges.case_values import EntityChange, OfferChange, PriceChange
 from billing.service.bill import Account as CreditAccount
 from billing.service.bill import Case
 from billing.service.engine import Prices
@@ -83,15 +84,15 @@ def _offer(name: str, fields: case_file.OfferFields) -> Offer:
     return Offer(name, OfferKind(fields.kind), _price(fields.monthly), tuple(baskets), fields.channels)
 
 
-def _price(written: int | tuple[case_file.PriceChange, ...]) -> Timed[int]:
+def _price(written: int | tuple[PriceChange, ...]) -> Timed[int]:
     return Timed.always(written) if isinstance(written, int) else _timed(written)
 
 
-def _timed(changes: Sequence[case_file.PriceChange]) -> Timed[int]:
+def _timed(changes: Sequence[PriceChange]) -> Timed[int]:
     return Timed(tuple((change.from_ or datetime.date.min, change.value) for change in changes))
 
 
-def _entity(written: str | tuple[case_file.EntityChange, ...] | None) -> Timed[str]:
+def _entity(written: str | tuple[EntityChange, ...] | None) -> Timed[str]:
     if written is None or isinstance(written, str):
         return Timed.always(written or NO_ENTITY)
     return Timed(tuple((change.from_ or datetime.date.min, change.value) for change in written))
