@@ -104,7 +104,7 @@ TEN_MILLION = 10_000_000
 RATING = (
     Benchmark(
         "rating.duckdb_vs_python_loop",
-        partial(against, peer="loop", count=1_000_000),
+        partial(against, peer="loop", count=2_000_000),
         5,
         partial(against, peer="loop", count=20_000),
     ),

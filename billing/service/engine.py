@@ -56,7 +56,7 @@ class Prices:
         }
         return Shape(
             levels=len(self.tariffs),
-            lengths=tuple(sorted({len(row.prefix) for row in self.rows})),
+            longest=max((len(row.prefix) for row in self.rows), default=0),
             changes=tuple(sorted(day.toordinal() for day in starts if day.toordinal() > 1)),
             baskets=max((len(offer.baskets) for offer in self.offers.values()), default=0),
         )
@@ -86,7 +86,7 @@ class Prices:
                 first, last = row.from_.toordinal(), row.to.toordinal()
                 for index, start in enumerate(slices):
                     if first <= start <= last:
-                        yield level, index, row.kind, row.prefix, number
+                        yield level, index, row.kind, row.prefix, len(row.prefix), number
                 number += 1
 
     def _baskets(self) -> Iterable[Sequence[object]]:

@@ -17,6 +17,8 @@ from ibis import _
 Value = Any
 Table = Any
 
+_OPENING: Final = ("kind", "opening", "slice")
+
 NO_ROW: Final = -1
 NOT_COVERED: Final = -1
 
@@ -31,6 +33,7 @@ PREFIXES: Final = {
     "slice": "!int32",
     "kind": "!string",
     "prefix": "!string",
+    "length": "!int32",
     "row": "!int32",
 }
 """Which row a prefix means in each slice: the days between two changes of any tariff."""
@@ -46,11 +49,11 @@ ROWS: Final = {
 class Shape:
     """What the form of the expression depends on: everything else is data.
 
-    `lengths` are those of the prefixes, `changes` the first days (ordinals) of all slices but the first.
+    `longest` is the length of the longest prefix, `changes` the first days (ordinals) of all slices but one.
     """
 
     levels: int
-    lengths: tuple[int, ...]
+    longest: int
     changes: tuple[int, ...]
     baskets: int
 
@@ -103,59 +106,49 @@ def _sliced(calls: Table, shape: Shape) -> Table:
     slice_: Value = ibis.literal(0, type="int32")
     for change in shape.changes:
         slice_ = slice_ + ibis.ifelse(calls.day >= change, 1, 0)
-    opening = calls.number.substr(0, max(shape.lengths, default=1))
+    opening = calls.number.substr(0, shape.longest)
     return calls.mutate(slice=slice_.cast("int32"), opening=opening)
 
 
-def _matches(calls: Table, shape: Shape) -> Table:
+def _matches(calls: Table) -> Table:
     """The longest prefix of each distinct opening, for all levels."""
-    openings = calls.select("kind", "opening", "slice").distinct()
     prefixes = ibis.table(PREFIXES, name="prefixes")
-    prefixes = prefixes.select(
-        "level", "prefix", "row", prefix_kind=prefixes.kind, prefix_slice=prefixes.slice
+    lengths = prefixes.select(cut=prefixes.length).distinct()
+    openings = calls.select("kind", "opening", "slice").distinct().cross_join(lengths)
+    starts = openings.mutate(start=openings.opening.substr(0, openings.cut))
+    rows = prefixes.select(
+        "level", "prefix", "row", "length", prefix_kind=prefixes.kind, prefix_slice=prefixes.slice
     )
-    cut = [
-        openings.filter(_.opening.length() >= length).mutate(start=_.opening.substr(0, length), length=length)
-        for length in shape.lengths
-    ]
-    starts = ibis.union(*cut) if len(cut) > 1 else cut[0]
     same = [
-        starts.kind == prefixes.prefix_kind,
-        starts.slice == prefixes.prefix_slice,
-        starts.start == prefixes.prefix,
+        starts.kind == rows.prefix_kind,
+        starts.slice == rows.prefix_slice,
+        starts.start == rows.prefix,
+        starts.cut == rows.length,
     ]
-    found = starts.inner_join(prefixes, same)
+    found = starts.inner_join(rows, same)
     return found.group_by("level", "kind", "opening", "slice").aggregate(row=found.row.argmax(found.length))
 
 
 def _with_rows(calls: Table, shape: Shape) -> Table:
-    """Each call with the tariff row of each level, null where there is none; one join for each level."""
-    if not shape.lengths:
-        return calls.mutate(**_no_rows(shape))
-    matches = _matches(calls, shape)
+    """Each call with the tariff row of each level, null where there is none.
+
+    The rows of all levels are put side by side for each opening first, of which there are few: then the calls
+    are joined once.
+    """
+    matches = _matches(calls)
     rows = ibis.table(ROWS, name="rows")
-    found = calls
+    found = matches.select(**{f"on_{name}": matches[name] for name in _OPENING}).distinct()
     for level in range(shape.levels):
-        own = matches.filter(_.level == level).select("kind", "opening", "slice", match_row="row")
+        own = matches.filter(_.level == level).select(*_OPENING, match_row="row")
         named = own.inner_join(rows, own.match_row == rows.row)
         columns = {f"{name}_{level}": named[name] for name in ROWS}
-        table = named.select(
-            **{f"on_kind_{level}": _.kind, f"on_opening_{level}": _.opening, f"on_slice_{level}": _.slice},
-            **columns,
+        table = named.select(**{f"on_{level}_{name}": named[name] for name in _OPENING}, **columns)
+        found = found.left_join(
+            table, [found[f"on_{name}"] == table[f"on_{level}_{name}"] for name in _OPENING]
         )
-        on = [found[name] == table[f"on_{name}_{level}"] for name in ("kind", "opening", "slice")]
-        found = found.left_join(table, on).drop(
-            *(f"on_{name}_{level}" for name in ("kind", "opening", "slice"))
-        )
-    return found
-
-
-def _no_rows(shape: Shape) -> dict[str, Value]:
-    return {
-        f"{name}_{level}": ibis.null(type_.removeprefix("!"))
-        for level in range(shape.levels)
-        for name, type_ in ROWS.items()
-    }
+        found = found.drop(*(f"on_{level}_{name}" for name in _OPENING))
+    joined = calls.left_join(found, [calls[name] == found[f"on_{name}"] for name in _OPENING])
+    return joined.drop(*(f"on_{name}" for name in _OPENING), *_OPENING, "number", "day")
 
 
 def _billed(found: Table, shape: Shape) -> Table:
