@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from billing.core.calendar import Span, Timed
-from billing.core.offer import PAY_PER_USE, Actor, Offer, fits, may_change
+from billing.core.offer import PAY_PER_USE, Actor, Offer, channels, fits, may_change
 from billing.core.proration import Rule
 from billing.core.refusal import Refused
 
@@ -54,6 +54,8 @@ class Line:
     numbers: tuple[str, ...] = ()
     offer: Timed[str] = _PER_USE
     changed_by: tuple[Actor, ...] = ()
+    channels: int | None = None
+    """Calls at once that were asked for; None: as offer and contract say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Customer:
     invoicing: Invoicing = Invoicing()
     vat_bp: int = 2000
     proration: Rule = Rule.ACTUAL
+    channels: int = 2
+    """Calls at once of a line by contract."""
 
     def offer(self, name: str) -> Offer:
         """An offer by name; pay per use needs no row."""
@@ -108,11 +112,13 @@ class Customer:
 
 
 def line_refusals(customer: Customer) -> Sequence[Refused]:
-    """What the offers of its lines forbid: numbers that do not fit, changes by the wrong actor."""
+    """What the offers of its lines forbid: numbers, channels, changes by the wrong actor."""
     found: list[Refused | None] = []
     for account in customer.accounts:
         offers = [customer.offer(name) for _, name in account.line.offer.changes]
         found += [fits(offer, account.line.numbers) for offer in offers]
         changes = zip(offers, offers[1:], account.line.changed_by, strict=False)
         found += [may_change(old, new, by) for old, new, by in changes]
+        allowed = channels(offers[-1], customer.channels, account.line.channels)
+        found.append(allowed if isinstance(allowed, Refused) else None)
     return [each for each in found if each]

@@ -20,7 +20,7 @@ class Rule(StrEnum):
     ACTUAL = "actual"
     """Its own days."""
     THIRTY = "30"
-    """30, of which a longer month has no more."""
+    """30, but for a whole month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +35,16 @@ class Segment:
 def segments(period: int, active: Iterable[Span], monthly: Timed[int], rule: Rule) -> tuple[Segment, ...]:
     """The segments of a month in order of time; days that are active twice count once.
 
-    A whole month costs the whole price, without division; with the rule of 30 no month counts more days.
+    A whole month costs the whole price, also with the rule of 30: so no part of it has more than 30 days.
     """
     whole = calendar.month(period)
     spans = calendar.merged(calendar.common(active, whole))
     divisor = THIRTY if rule is Rule.THIRTY and calendar.days(spans) < whole.days else whole.days
-    found, past = [], 0
+    found = []
     for part, price in monthly.segments(whole):
         here = calendar.common(spans, part)
-        if not here:
-            continue
-        counted = min(past + calendar.days(here), divisor) - min(past, divisor)
-        found.append(Segment(price, here, money.half_up(price * counted, divisor)))
-        past += calendar.days(here)
+        if here:
+            found.append(Segment(price, here, money.half_up(price * calendar.days(here), divisor)))
     return tuple(found)
 
 

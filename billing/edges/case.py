@@ -106,6 +106,7 @@ def _customer(written: CaseFile, offers: Mapping[str, Offer], local_day: LocalDa
         invoicing=_invoicing(written),
         vat_bp=written.vat,
         proration=Rule(str(written.proration)),
+        channels=written.channels,
     )
 
 
@@ -136,10 +137,11 @@ def _account(fields: case_file.AccountFields) -> Account:
 
 def _line(fields: case_file.LineFields) -> Line:
     if isinstance(fields.offer, str):
-        return Line(fields.numbers, Timed.always(fields.offer))
+        return Line(fields.numbers, Timed.always(fields.offer), channels=fields.channels)
     changes: tuple[OfferChange, ...] = fields.offer
     offers = Timed(tuple((change.from_ or datetime.date.min, change.value) for change in changes))
-    return Line(fields.numbers, offers, tuple(Actor(change.by) for change in changes[1:]))
+    by = tuple(Actor(change.by) for change in changes[1:])
+    return Line(fields.numbers, offers, by, fields.channels)
 
 
 def _option(fields: case_file.OptionFields, local_day: LocalDay) -> Option:

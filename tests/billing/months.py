@@ -107,7 +107,7 @@ def _tariff(level: str, chosen: random.Random, plain: bool) -> Tariff:
                 Row(
                     prefix,
                     CLASSES[class_],
-                    per_minute=0 if free else chosen.choice((10**7, 123_456_789, 15 * 10**6, 1)),
+                    per_minute=0 if free else chosen.choice((10**7, 123_456_789, 15 * 10**6, 30_000)),
                     first=chosen.choice((1, 30, 60)),
                     next=chosen.choice((1, 6, 60)),
                     setup=0 if free else chosen.choice((0, 0, 8 * 10**7)),

@@ -245,6 +245,13 @@ def test_e21_e22_channels() -> None:
     assert offers.channels(offers.PAY_PER_USE, 2, 6) == 6
 
 
+def test_a_flat_business_keeps_its_channels(tmp_path: Path) -> None:
+    """Seed 002."""
+    written = case({"kind": "flat_business", "channels": 4})
+    written["accounts"][0]["line"]["channels"] = 6
+    assert refused(tmp_path, **written) == ["channels_fixed"]
+
+
 def test_e22_a_new_line_pays_per_use(tmp_path: Path) -> None:
     """B.E22."""
     assert both(tmp_path, case(None, call("c", 60))) == ("0.100000", "0.060000")

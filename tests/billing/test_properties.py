@@ -161,3 +161,13 @@ def test_no_record_is_lost() -> None:
         )
         received += found.received
     assert received == len(made.records)
+
+
+@FIXED
+@given(st.lists(spans, max_size=3), timed(prices), st.sampled_from(Rule))
+def test_a14_a_change_of_price_costs_something_between(
+    active: list[Span], monthly: Timed[int], rule: Rule
+) -> None:
+    """B.A14: no more than the dearest price, but for what the segments are rounded up by."""
+    found = proration.segments(PERIOD, active, monthly, rule)
+    assert 0 <= sum(segment.cents for segment in found) <= max(p for _, p in monthly.changes) + len(found)
