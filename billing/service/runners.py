@@ -48,6 +48,7 @@ class DuckDb:
     @contextmanager
     def _connected(self, tables: Tables) -> Iterator[duckdb.DuckDBPyConnection]:
         with duckdb.connect(config={"memory_limit": self._memory}) as connection:
+            connection.execute("SET enable_progress_bar = false")  # it would stand in the answer on stdout
             connection.execute(_WHOLE)
             for name, content in tables.items():
                 connection.register(name, content)

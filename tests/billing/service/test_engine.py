@@ -139,3 +139,9 @@ def test_spark_agrees(spark: Any) -> None:
     """The same expression object, on Spark."""
     made = month(1, 80, plain=True)
     agrees(made, rate(made.calls, made.prices, Spark(spark)))
+
+
+def test_a_long_run_draws_nothing_on_stdout() -> None:
+    """DuckDB shows a bar after two seconds, in the middle of what `--json` prints."""
+    with DuckDb()._connected({}) as connection:
+        assert connection.sql("SELECT current_setting('enable_progress_bar')").fetchone() == (False,)
