@@ -144,4 +144,4 @@ def test_spark_agrees(spark: Any) -> None:
 def test_a_long_run_draws_nothing_on_stdout() -> None:
     """DuckDB shows a bar after two seconds, in the middle of what `--json` prints."""
     with DuckDb()._connected({}) as connection:
-        assert connection.sql("SELECT current_setting('enable_progress_bar')").fetchone() == (False,)
+        assert connection.sql("SELECT current_setting('enable_progress_bar')").fetchall() == [(False,)]
