@@ -3,7 +3,10 @@
 import os
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,8 @@ from billing.service.engine import Priced, Prices, calls_table, rate
 from billing.service.runners import DuckDb, Spark
 from tests.billing import oracle
 from tests.billing.months import ZONE, Month, month
+
+ROOT = Path(__file__).parents[3]
 
 
 def seen(priced: Priced) -> dict[tuple[str, str], oracle.Price]:
@@ -142,6 +147,11 @@ def test_spark_agrees(spark: Any) -> None:
 
 
 def test_a_long_run_draws_nothing_on_stdout() -> None:
-    """DuckDB shows a bar after two seconds, in the middle of what `--json` prints."""
-    with DuckDb()._connected({}) as connection:
-        assert connection.sql("SELECT current_setting('enable_progress_bar')").fetchall() == [(False,)]
+    """DuckDB takes `python -c` for a person, and shows a bar in the middle of a long answer."""
+    text = (
+        "from billing.service.runners import DuckDb\n"
+        "with DuckDb()._connected({}) as connection:\n"
+        "    print(connection.sql(\"SELECT current_setting('enable_progress_bar')\").fetchall())"
+    )
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout == "[(False,)]\n"
