@@ -46,9 +46,10 @@ chaos: packages asterisk compiled  ## the long runs; a failure prints its seed
 fuzz: .venv/.fuzz       ## new inputs for the SIP core (tests/fuzz); ARGS=-max_total_time=3600, ARGS=keep
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
-schema: .venv/.dev      ## config/schema/scenario.json, for editors, from the model
+schema: .venv/.dev      ## config/schema/*.json, for editors, from the models
 	@$(BIN)/python -c 'import json; from licence_master.edges.scenario_file import schema; print(json.dumps(schema(), indent=2))' \
 	  >config/schema/scenario.json
+	@$(BIN)/python -c 'import json; from billing.edges.case import schema; print(json.dumps(schema(), indent=2))' >config/schema/case.json
 
 format: .venv/.dev
 	@$(BIN)/ruff format $(SOURCES)
