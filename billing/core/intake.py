@@ -42,6 +42,19 @@ class Record:
     received_ms: int | None = None
 
 
+def judge(record: Record, known: str | None, now_ms: int | None) -> tuple[Reason, str] | None:
+    """Why a record is set aside (B.r30), or None; `known` is the content of the one with its key."""
+    if known is not None and known != record.content:
+        return Reason.CONFLICT, "the same key as another record, which is kept"
+    if record.seconds > MAX_SECONDS:
+        return Reason.TOO_LONG, f"{record.seconds} seconds, more than a week"
+    if now_ms is not None and record.instant_ms < now_ms - OLDEST_MS:
+        return Reason.TOO_OLD, "older than 365 days"
+    if now_ms is not None and record.instant_ms > now_ms + MOST_AHEAD_MS:
+        return Reason.FUTURE, "more than 24 hours ahead"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Free:
     """A call that costs nothing whatever the tariff: internal, incoming, or to an emergency number."""
@@ -79,7 +92,7 @@ class Intake:
         quarantine: list[SetAside] = []
         duplicates: list[int] = []
         for record in records:
-            refused = self._refused(record, known.get(record.key))
+            refused = judge(record, known.get(record.key), self.now_ms)
             if refused is not None:
                 quarantine.append(self._aside(record, *refused))
             elif record.key in known:
@@ -89,17 +102,6 @@ class Intake:
                 known[record.key] = record.content
         kept.sort(key=lambda record: (record.instant_ms, record.key))
         return self._looked_up(kept, tuple(quarantine), tuple(duplicates))
-
-    def _refused(self, record: Record, known: str | None) -> tuple[Reason, str] | None:
-        if known is not None and known != record.content:
-            return Reason.CONFLICT, "the same key as another record, which is kept"
-        if record.seconds > MAX_SECONDS:
-            return Reason.TOO_LONG, f"{record.seconds} seconds, more than a week"
-        if self.now_ms is not None and record.instant_ms < self.now_ms - OLDEST_MS:
-            return Reason.TOO_OLD, "older than 365 days"
-        if self.now_ms is not None and record.instant_ms > self.now_ms + MOST_AHEAD_MS:
-            return Reason.FUTURE, "more than 24 hours ahead"
-        return None
 
     def _aside(self, record: Record, reason: Reason, detail: str) -> SetAside:
         return SetAside(record.key, reason, detail, self._landing(record))

@@ -65,6 +65,8 @@ class Reason(StrEnum):
     FUTURE = "future"
     TOO_LONG = "too_long"
     """Longer than a week."""
+    UNREADABLE = "unreadable"
+    """No record at all."""
 
 
 @dataclass(frozen=True, slots=True)

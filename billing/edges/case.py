@@ -8,6 +8,7 @@ import datetime
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -25,33 +26,37 @@ from billing.core.proration import Rule
 from billing.core.tariff import CUSTOMER, LIST, Row, Tariff
 from billing.core.tariff_text import TariffProblems
 from billing.edges import case_file, instants, tariff_file
-from billing.edges.case_file import CallFields, CaseFile, EntityFee, EntityFields
+from billing.edges.case_file import CallFields, CaseFile, CustomerFields, EntityFee, EntityFields
 from billing.edges.case_values import EntityChange, OfferChange, PriceChange
+from billing.edges.tariff_file import Read
 from billing.service.bill import Account as CreditAccount
-from billing.service.bill import Case
+from billing.service.bill import Case, Terms
 from billing.service.engine import Prices
 from runtime import config, yaml_values
 from runtime.config import ConfigError, ConfigErrors, text_of
+from runtime.yaml_values import Key
 
 MAX_CALLS_BYTES: Final = 256 * 1024 * 1024
 _MICRO: Final = money.MICRO_PER_CENT
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a customer is written: a file, the keys above it there, and how files that it names are read."""
+
+    path: Path
+    at: tuple[Key, ...] = ()
+    read: Read = Path.read_bytes
+
+
 def read(path: Path) -> Case:
     """The case of a file; ConfigErrors with everything that is wrong with it or with files that it names."""
     written = config.load(path, CaseFile)
-    where = instants.zone(written.zone)
-    assert where is not None, "the model has looked"
-    local_day = instants.local_days(where)
-    offers = {name: _offer(name, fields) for name, fields in written.offers.items()}
-    customer = _customer(written, offers, local_day)
-    plan = Plan(
-        written.country, written.trunk_prefix, re.compile(written.internal, re.ASCII), written.dom_as_france
-    )
+    terms = terms_of(written, Standing(path))
     return Case(
         period=written.period,
-        intake=Intake(customer, plan, local_day, dict(written.closed), written.now),
-        prices=Prices(_tariffs(path, written), offers),
+        intake=Intake(terms.customer, terms.plan, terms.local_day, dict(written.closed), written.now),
+        prices=terms.prices,
         records=_records(written.calls),
         credits={
             account.id: CreditAccount(
@@ -62,6 +67,19 @@ def read(path: Path) -> Case:
             if account.credit is not None
         },
     )
+
+
+def terms_of(written: CustomerFields, standing: Standing) -> Terms:
+    """A customer as the core knows it; ConfigErrors of its tariffs."""
+    where = instants.zone(written.zone)
+    assert where is not None, "the model has looked"
+    local_day = instants.local_days(where)
+    offers = {name: _offer(name, fields) for name, fields in written.offers.items()}
+    plan = Plan(
+        written.country, written.trunk_prefix, re.compile(written.internal, re.ASCII), written.dom_as_france
+    )
+    customer = _customer(written, offers, local_day)
+    return Terms(customer, plan, local_day, Prices(_tariffs(standing, written), offers))
 
 
 def zone_of(path: Path) -> ZoneInfo:
@@ -98,7 +116,7 @@ def _entity(written: str | tuple[EntityChange, ...] | None) -> Timed[str]:
     return Timed(tuple((change.from_ or datetime.date.min, change.value) for change in written))
 
 
-def _customer(written: CaseFile, offers: Mapping[str, Offer], local_day: LocalDay) -> Customer:
+def _customer(written: CustomerFields, offers: Mapping[str, Offer], local_day: LocalDay) -> Customer:
     return Customer(
         accounts=tuple(_account(fields) for fields in written.accounts),
         options=tuple(_option(fields, local_day) for fields in written.options),
@@ -110,7 +128,7 @@ def _customer(written: CaseFile, offers: Mapping[str, Offer], local_day: LocalDa
     )
 
 
-def _invoicing(written: CaseFile) -> Invoicing:
+def _invoicing(written: CustomerFields) -> Invoicing:
     fee = written.invoices.entity_option
     entities = [
         each if isinstance(each, EntityFields) else EntityFields(name=each) for each in written.entities
@@ -168,13 +186,15 @@ def _span(on: datetime.date | int, off: datetime.date | int | None, local_day: L
     return Span(first, local_day(off - 1) if isinstance(off, int) else off)
 
 
-def _tariffs(path: Path, written: CaseFile) -> tuple[Tariff, ...]:
+def _tariffs(standing: Standing, written: CustomerFields) -> tuple[Tariff, ...]:
     """All levels, customer first; the errors of all tariffs at once."""
     found, errors = [], []
     names = sorted(written.tariffs, key=lambda name: name != LIST)
     for name in names:
         try:
-            found.append(Tariff(CUSTOMER if name == LIST else name, _rows(path, name, written.tariffs[name])))
+            found.append(
+                Tariff(CUSTOMER if name == LIST else name, _rows(standing, name, written.tariffs[name]))
+            )
         except ConfigErrors as wrong:
             errors += wrong.errors
     if errors:
@@ -182,23 +202,24 @@ def _tariffs(path: Path, written: CaseFile) -> tuple[Tariff, ...]:
     return tuple(found) or (Tariff(CUSTOMER, ()),)
 
 
-def _rows(path: Path, name: str, rows: Sequence[case_file.TariffRow] | Path) -> tuple[Row, ...]:
+def _rows(standing: Standing, name: str, rows: Sequence[case_file.TariffRow] | Path) -> tuple[Row, ...]:
     if isinstance(rows, Path):
-        return tariff_file.read(rows)
-    lines = _lines(path, name)
+        return tariff_file.read(rows, standing.read)
+    lines = _lines(standing, name)
     try:
         return tariff_text.rows_of(
-            (f"{path}:{line}", row.cells) for line, row in zip(lines, rows, strict=True)
+            (f"{standing.path}:{line}", row.cells) for line, row in zip(lines, rows, strict=True)
         )
     except TariffProblems as wrong:
         raise ConfigErrors([tariff_file.error_of(problem) for problem in wrong.problems]) from wrong
 
 
-def _lines(path: Path, name: str) -> Sequence[int]:
-    """In which line of the case file each row of a tariff begins."""
-    root, _ = yaml_values.read(text_of(str(path), path.read_bytes()))
-    rows = root.items["tariffs"].items[name].items
-    return [rows[index].line for index in range(len(rows))]
+def _lines(standing: Standing, name: str) -> Sequence[int]:
+    """In which line of the file each row of a tariff begins."""
+    place, _ = yaml_values.read(text_of(str(standing.path), standing.read(standing.path)))
+    for key in (*standing.at, "tariffs", name):
+        place = place.items[key]
+    return [place.items[index].line for index in range(len(place.items))]
 
 
 def _records(written: Sequence[CallFields] | Path) -> tuple[Record, ...]:

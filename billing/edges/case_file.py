@@ -202,10 +202,9 @@ Calls = Annotated[
 ]
 
 
-class CaseFile(ConfigModel):
-    """One customer and one period, and everything that decides the invoices."""
+class CustomerFields(ConfigModel):
+    """One customer, and everything that decides the invoices but the month and its calls."""
 
-    period: Month
     zone: Zone = "Europe/Paris"
     vat: Rate = 2000
     country: Literal["FR", "IT"] = "FR"
@@ -220,12 +219,9 @@ class CaseFile(ConfigModel):
     offers: Mapping[Name, OfferFields] = {}
     accounts: tuple[AccountFields, ...] = ()
     options: tuple[OptionFields, ...] = ()
-    calls: Calls = ()
-    closed: Mapping[Month, Instant] = {}
-    now: Instant | None = None
 
     @model_validator(mode="after")
-    def _names_fit(self) -> "CaseFile":
+    def _names_fit(self) -> "CustomerFields":
         assert set(COUNTRIES) == {"FR", "IT"}
         if self.tariffs and LIST not in self.tariffs:
             raise FieldError(f"missing; the tariff `{LIST}` prices the level customer", "tariffs", LIST)
@@ -260,6 +256,15 @@ class CaseFile(ConfigModel):
                 if name in seen:
                     raise FieldError(f'"{name}" is in groups twice', "invoices", "groups", index, place)
                 seen.add(name)
+
+
+class CaseFile(CustomerFields):
+    """One customer and one period with its calls."""
+
+    period: Month
+    calls: Calls = ()
+    closed: Mapping[Month, Instant] = {}
+    now: Instant | None = None
 
 
 def _names(entity: str | tuple[EntityChange, ...] | None) -> Sequence[str]:

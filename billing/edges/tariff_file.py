@@ -1,5 +1,6 @@
 """Tariff files, and what is wrong with them as errors of a file."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -10,11 +11,14 @@ from runtime.config import ConfigError, ConfigErrors, text_of
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 
+Read = Callable[[Path], bytes]
+"""How the content of a named file is had: from the disk, or as it once stood there. OSError."""
 
-def read(path: Path) -> tuple[Row, ...]:
+
+def read(path: Path, read_bytes: Read = Path.read_bytes) -> tuple[Row, ...]:
     """The rows of a CSV file; ConfigErrors names all lines that do not fit, and nothing is loaded."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise ConfigErrors([ConfigError(str(path), 1, 1, "", f"cannot be read: {error.strerror}")]) from error
     try:

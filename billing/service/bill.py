@@ -11,8 +11,9 @@ from typing import Final
 from billing.core import atom, invoicing
 from billing.core.credit import Credit, Movement, follow
 from billing.core.customer import Customer, line_refusals
-from billing.core.intake import Intake, Record, Sorted
+from billing.core.intake import Intake, LocalDay, Record, Sorted
 from billing.core.invoicing import Invoices
+from billing.core.number import Plan
 from billing.core.offer import OfferKind
 from billing.core.rated import Call, Rated, Reason, SetAside, Verdict
 from billing.core.refusal import Refused
@@ -28,6 +29,16 @@ class Account:
 
     start_micro: int
     top_ups: tuple[Movement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A customer and where it is, what it pays and by which offers: all that is written down of it."""
+
+    customer: Customer
+    plan: Plan
+    local_day: LocalDay
+    prices: Prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +91,16 @@ def bill(case: Case, runner: Runner) -> Bill | Sequence[Refused]:
     if refused := line_refusals(case.customer):
         return refused
     rating = rated(case, runner)
-    atoms = (*atom.of_calls(_charges(case, rating)), *atom.of_fees(case.customer, case.period))
-    found = invoicing.invoices(case.customer, atoms, case.period)
+    found = invoiced(case.customer, case.period, charges(case, rating))
     if isinstance(found, Refused):
         return (found,)
     return Bill(rating, found, _credits(case, rating))
+
+
+def invoiced(customer: Customer, period: int, calls: Iterable[atom.Charge]) -> Invoices | Refused:
+    """The invoices of a period for these calls, and for what is paid by the month."""
+    atoms = (*atom.of_calls(calls), *atom.of_fees(customer, period))
+    return invoicing.invoices(customer, atoms, period)
 
 
 def rated(case: Case, runner: Runner) -> Rating:
@@ -102,7 +118,7 @@ def rated(case: Case, runner: Runner) -> Rating:
     ]
     suspense = tuple(each for each in (*sorted_.suspense, *waiting) if each.landing == case.period)
     quarantine = tuple(each for each in sorted_.quarantine if each.landing == case.period)
-    priced_keys = {row.key for row in rows if _is_rated(row, own)}
+    priced_keys = {row.key for row in rows if is_rated(row, own)}
     counts = {
         Verdict.RATED: len(priced_keys),
         Verdict.NOT_BILLABLE: len({row.key for row in rows} - priced_keys),
@@ -114,7 +130,7 @@ def rated(case: Case, runner: Runner) -> Rating:
     return Rating(own, tuple(rows), suspense, quarantine, counts)
 
 
-def _is_rated(row: Rated, calls: Mapping[str, Call]) -> bool:
+def is_rated(row: Rated, calls: Mapping[str, Call]) -> bool:
     """Whether a tariff priced it: the others are internal, incoming, unanswered, or calls for help."""
     return row.row != NO_TARIFF_ROW and calls[row.key].seconds > 0
 
@@ -142,9 +158,10 @@ def _missing(call: Call, level: str) -> str:
     return f"no row of {level} for {call.kind} {call.number.text} on {call.day}"
 
 
-def _charges(case: Case, rating: Rating) -> Iterable[atom.Charge]:
+def charges(case: Case, rating: Rating) -> Iterable[atom.Charge]:
+    """What the customer is charged for, call by call."""
     for row in rating.of(CUSTOMER):
-        if not _is_rated(row, rating.calls):
+        if not is_rated(row, rating.calls):
             continue
         call = rating.calls[row.key]
         label = case.prices.rows[row.row].label

@@ -13,7 +13,7 @@ from billing.core.document import Document
 from billing.edges.artefacts.detail_csv import detail_csv
 from billing.edges.artefacts.statement import LevelError
 from billing.edges.extra import ExtraMissingError
-from billing.edges.pdf import plain
+from billing.edges.pdf import plain as plain_pages
 from billing.edges.pdf.catalogue import catalogue
 from billing.edges.pdf.dates import IsoDates
 from billing.edges.pdf.figures import decimal
@@ -44,21 +44,25 @@ class Made:
 
 
 def artefacts(
-    issues: Sequence[Issue], zone: str, *, masked: bool = False, ubl: bool = False
+    issues: Sequence[Issue], zone: str, *, masked: bool = False, ubl: bool = False, plain: bool = False
 ) -> Iterator[Made]:
     """The files of each document, in order; numbers masked and UBL beside CII where it is asked for.
 
-    LevelError where a call is priced for somebody else, ValidatorError where a validator gives no verdict.
+    `plain`: HTML even where the extra is installed. LevelError where a call is priced for
+    somebody else, ValidatorError where a validator gives no verdict.
     """
     for issue in issues:
         if {detail.level for detail in issue.details} - {issue.level}:
             raise LevelError(f"{issue.document.number}: calls of another level than {issue.level}")
-    for issue, made in zip(issues, papers(issues, ubl=ubl), strict=True):
+    for issue, made in zip(issues, papers(issues, ubl=ubl, plain=plain), strict=True):
         yield Made(made.number, made.files | tables(issue, zone, masked=masked), made.findings, made.notice)
 
 
-def papers(issues: Sequence[Issue], *, ubl: bool) -> Iterator[Made]:
+def papers(issues: Sequence[Issue], *, ubl: bool, plain: bool) -> Iterator[Made]:
     """The invoices themselves."""
+    if plain:
+        yield from (plain_paper(issue, "") for issue in issues)
+        return
     try:
         from billing.edges.einvoice.issue import EInvoice, einvoices
     except ExtraMissingError as missing:
@@ -79,7 +83,10 @@ def plain_paper(issue: Issue, notice: str) -> Made:
     page = view(issue.document, IsoDates())
     number = issue.document.number
     return Made(
-        number, {f"{number}.html": plain.invoice(page, plots(issue.document, issue.details))}, (), notice
+        number,
+        {f"{number}.html": plain_pages.invoice(page, plots(issue.document, issue.details))},
+        (),
+        notice,
     )
 
 
