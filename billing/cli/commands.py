@@ -5,6 +5,12 @@ from runtime.cli import application
 app = application(
     "Prices calls, prorates options, and makes invoices of both: the same figures in every order and mode.",
     {
+        "import": "billing.cli.importing:take",
+        "rate": "billing.cli.importing:rate",
+        "close": "billing.cli.closing:close",
+        "invoice": "billing.cli.issuing:invoice",
+        "credit": "billing.cli.issuing:credit",
+        "report": "billing.cli.reporting:report",
         "run": "billing.cli.running:run",
         "explain": "billing.cli.running:explain",
         "simulate": "billing.cli.pricing:simulate",

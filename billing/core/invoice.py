@@ -58,6 +58,10 @@ class Invoice:
     vat_bp: int
     """Rate in basis points: 2000 = 20 %."""
     sections: tuple[str, ...] = ()
+    vat_left_cents: int | None = None
+    """Of a credit note: what may be given back at most of the VAT of its invoice (B.r33); None: no bound."""
+    is_last: bool = False
+    """Of a credit note: it credits the rest, and so takes all VAT that is left."""
 
     @property
     def net_cents(self) -> int:
@@ -68,7 +72,10 @@ class Invoice:
     def vat_cents(self) -> int:
         """VAT on the sum of the lines, half up, away from zero below zero (B.r4)."""
         exact = self.net_cents * self.vat_bp
-        return (abs(exact) * 2 + 10_000) // 20_000 * (1 if exact >= 0 else -1)
+        vat = (abs(exact) * 2 + 10_000) // 20_000 * (1 if exact >= 0 else -1)
+        if self.vat_left_cents is None:
+            return vat
+        return self.vat_left_cents if self.is_last else min(vat, self.vat_left_cents)
 
     @property
     def gross_cents(self) -> int:

@@ -19,6 +19,21 @@ class Code(StrEnum):
     """Seed 002: the channels of FLAT Business come with the offer."""
     BACK_OFFICE_ONLY = "back_office_only"
     """Seed 002: a line leaves FLAT Business by the back office."""
+    NOT_OVER = "not_over"
+    """B.r31: the month, or its days of grace, are not over."""
+    NOT_IN_ORDER = "not_in_order"
+    """Periods are closed one after the other."""
+    SUSPENSE = "suspense"
+    """B.r31: calls have no price yet."""
+    INVALID_INVOICE = "invalid_invoice"
+    """Decision 0045: a validator finds something."""
+    CLOSED = "closed"
+    """B.r33: a closed period is not rated again."""
+    NO_SUCH_LINE = "no_such_line"
+    NOTHING_LEFT = "nothing_left"
+    """B.r33: credit notes never exceed their invoice."""
+    NOT_AN_INVOICE = "not_an_invoice"
+    """There is none of that number, or it is a credit note."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,172 @@
+"""The ledger in use: its store, the house as it is today and as it was at each close, and its own clock.
+
+Stamps never go back, whatever the machine's clock does: each is behind the last one, so that what came before
+a close and what came after it are told apart for good.
+"""
+
+import datetime
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from billing.core import calendar
+from billing.core import period as periods
+from billing.core.period import Closed
+from billing.core.rated import Reason, Verdict
+from billing.service.engine import Runner
+from billing.service.house import Contract, House
+from billing.service.month import Month, key_text, rate_month
+from billing.store import chain, ratings, records
+from billing.store.chain import Link, PeriodClosed
+from billing.store.ratings import Result, Waiting
+from billing.store.records import Stored
+from runtime.store import Database
+from telephony.cdr.record import Cdr
+
+NOBODY: Final = ""
+COUNTED: Final = (Verdict.RATED.value, Verdict.NOT_BILLABLE.value, Verdict.SUSPENSE.value)
+"""What can become of a record that is kept."""
+
+Reader = Callable[[Mapping[str, bytes]], House]
+"""The house that these files describe."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """billing.db, opened; `links` is its chain, checked."""
+
+    database: Database
+    house: House
+    read_house: Reader
+    runner: Runner
+    links: list[Link]
+    stamp: int
+    _then: dict[int, House] = field(default_factory=dict)
+
+    @staticmethod
+    async def opened(database: Database, house: House, read_house: Reader, runner: Runner) -> "Ledger":
+        """With its chain; chain.ChainBrokenError."""
+        links = await chain.links(database)
+        return Ledger(database, house, read_house, runner, links, await records.last_stamp(database))
+
+    @property
+    def closed(self) -> list[PeriodClosed]:
+        """Closed periods in order."""
+        return [link.entry for link in self.links if isinstance(link.entry, PeriodClosed)]
+
+    @property
+    def closings(self) -> Mapping[int, int]:
+        """When each period was closed."""
+        return periods.closings(Closed(each.period, each.at_ms) for each in self.closed)
+
+    def closed_period(self, period: int) -> PeriodClosed | None:
+        """What was closed; None while it is open."""
+        return next((each for each in self.closed if each.period == period), None)
+
+    def next_stamp(self, now_ms: int) -> int:
+        """Now, and behind every stamp before."""
+        self.stamp = max(now_ms, self.stamp + 1)
+        return self.stamp
+
+    def placed(self, cdr: Cdr, received_ms: int) -> Stored:
+        """A record with its customer, day, month, and the first open month from there on (B.r32)."""
+        customer = self.house.owner(cdr)
+        found = Stored(cdr, customer, datetime.date.min, 0, 0, received_ms)
+        day = self.house.local_day_of(customer, found.instant_ms)
+        period = landing = calendar.period_of(day)
+        closings = self.closings
+        while landing in closings and received_ms >= closings[landing]:
+            landing = periods.following(landing)
+        return replace(found, day=day, period=period, landing=landing)
+
+    async def settle(self) -> None:
+        """Give records that nobody had to customers that there are now."""
+        found = [self.placed(each.cdr, each.received_ms) for each in await records.of_nobody(self.database)]
+        owned = [each for each in found if each.customer != NOBODY]
+        if owned:
+            await self.database.write([records.place(owned)])
+
+    async def months(self, landing: int) -> list[Month]:
+        """The month of every customer, rated: in the order of billing.yaml."""
+        closings = self.closings
+        await self._remember_then()
+        found = []
+        for name, contract in self.house.contracts.items():
+            stored = await records.of_month(self.database, name, landing)
+            found.append(
+                rate_month(contract, landing, stored, closings, self._contract_then(name), self.runner)
+            )
+        return found
+
+    async def nobodys(self, landing: int) -> Result | None:
+        """The records of a month that no customer has: they wait."""
+        stored = [each for each in await records.of_nobody(self.database) if each.landing == landing]
+        strangers = [
+            each
+            for name in await records.customers(self.database, landing)
+            if name not in (NOBODY, *self.house.contracts)
+            for each in await records.of_month(self.database, name, landing)
+            if each.landing == landing
+        ]
+        waiting = [_unowned(each) for each in sorted((*stored, *strangers), key=lambda each: each.cdr.key)]
+        counts = {**dict.fromkeys(COUNTED, 0), Verdict.SUSPENSE.value: len(waiting)}
+        return Result(NOBODY, "", counts, {}, (), waiting) if waiting else None
+
+    async def oldest(self) -> int | None:
+        """The first month on whose invoices records go that is not closed; None: no record waits."""
+        found = [each for each in await records.landings(self.database) if each not in self.closings]
+        return min(found, default=None)
+
+    async def carried(self, landing: int, keys: Collection[str], at_ms: int) -> list[Stored]:
+        """Records that wait when their month is closed, as if they came behind it."""
+        stored = [
+            each
+            for name in await records.customers(self.database, landing)
+            for each in await records.of_month(self.database, name, landing)
+        ]
+        return [
+            replace(each, landing=periods.following(landing), received_ms=at_ms)
+            for each in stored
+            if each.landing == landing and key_text(each.cdr.key) in keys
+        ]
+
+    async def rate(self, landing: int) -> tuple[list[Month], list[Result]]:
+        """Rate an open month anew from its records and write it in place of what was there."""
+        assert self.closed_period(landing) is None
+        await self.settle()
+        months = await self.months(landing)
+        nobody = await self.nobodys(landing)
+        results = [month.result() for month in months] + ([nobody] if nobody else [])
+        await self.database.write(ratings.replace(landing, results))
+        return months, results
+
+    def _contract_then(self, customer: str) -> Callable[[int], Contract | None]:
+        def then(period: int) -> Contract | None:
+            house = self._then.get(period)
+            return house.contracts.get(customer) if house else None
+
+        return then
+
+    async def contract_then(self, customer: str, period: int) -> Contract:
+        """The contract that a closed period was billed by."""
+        await self._remember_then()
+        return self._then[period].contracts[customer]
+
+    async def _remember_then(self) -> None:
+        """The house at each close; months before the first one are priced as that was."""
+        for closed in self.closed:
+            if closed.period not in self._then:
+                files = await chain.source_files(self.database, closed)
+                self._then[closed.period] = self.read_house(files)
+        if self.closed:
+            first = self._then[self.closed[0].period]
+            for period in self.closings:
+                self._then.setdefault(period, first)
+
+
+def _unowned(each: Stored) -> Waiting:
+    source = each.cdr.source
+    detail = f'no customer has the source "{source}"; add it to `sources` of one'
+    if each.customer != NOBODY:
+        detail = f'the customer "{each.customer}" is not in billing.yaml any more'
+    return Waiting(NOBODY, key_text(each.cdr.key), Reason.ACCOUNT, detail)
