@@ -19,6 +19,7 @@ from billing.core.document import Document
 from billing.edges import answer
 from billing.edges.billing_file import DEFAULT
 from billing.service import correcting
+from billing.service.correcting import Wanted
 from billing.store import chain
 from billing.store.chain import Issued
 from runtime.cli import Exit, JsonFlag, fail, print_json, table
@@ -130,12 +131,10 @@ def credit(
 
     Example: pbx-billing credit F2026-10-0001 --line 3 --reason "wrong tariff"
     """
-    wanted = None if line is None else _wanted(line)
+    wanted = Wanted(number, None if line is None else _wanted(line), reason)
 
     async def work(opened: Opened) -> Any:
-        return await correcting.credit(
-            opened.ledger, number, wanted, reason, opened.now_ms, opened.printer, opened.shelf
-        )
+        return await correcting.credit(opened.ledger, wanted, opened.now_ms, opened.printer, opened.shelf)
 
     found: Document | tuple[()] = with_ledger(config, now, work)
     if not isinstance(found, Document):

@@ -259,7 +259,7 @@ class CustomerFields(ConfigModel):
 
 
 class CaseFile(CustomerFields):
-    """One customer and one period with its calls."""
+    """One customer and one period, and everything that decides the invoices."""
 
     period: Month
     calls: Calls = ()

@@ -1,13 +1,15 @@
 """Credit notes: the only correction of what was issued (B.r33), with numbers of their own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from billing.core import calendar, crediting
 from billing.core import period as periods
 from billing.core.document import Document
+from billing.core.invoice import Invoice
 from billing.core.refusal import Code, Refused
 from billing.service.closing import dated
+from billing.service.house import Contract
 from billing.service.ledger import Ledger
 from billing.service.papers import Paper, Printer, Shelf
 from billing.store import chain
@@ -16,58 +18,68 @@ from billing.store.chain import CreditIssued, Issued
 FOLDER = "credit-notes"
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be taken back of an invoice: lines with cents, or None for all that is left of them.
+
+    `lines` None: all that is left of the invoice.
+    """
+
+    number: str
+    lines: Mapping[int, int | None] | None
+    reason: str
+
+
 async def credit(
-    ledger: Ledger,
-    number: str,
-    wanted: Mapping[int, int | None] | None,
-    reason: str,
-    now_ms: int,
-    printer: Printer,
-    shelf: Shelf,
+    ledger: Ledger, wanted: Wanted, now_ms: int, printer: Printer, shelf: Shelf
 ) -> Document | Sequence[Refused]:
-    """Take back lines of an invoice, each in part or as far as it is left; None: all that is left of it."""
+    """Issue a credit note, or say why not; a refused one takes no number."""
     finish(ledger, shelf)
+    number = wanted.number
     found = await chain.documents(ledger.database, number=number)
     if not found or found[0].document.corrects:
         return (Refused(Code.NOT_AN_INVOICE, f"{number}: there is no invoice of this number"),)
     customer, invoice = found[0].customer, found[0].document
     before = [note.credited for note in notes(ledger) if note.corrects == number]
-    made = crediting.credit(invoice.invoice, before, wanted)
+    made = crediting.credit(invoice.invoice, before, wanted.lines)
     if isinstance(made, Refused):
         return (Refused(made.code, f"{number}: {made.why}"),)
     contract = await ledger.contract_then(customer, invoice.invoice.period)
-    month = calendar.period_of(ledger.house.local_day(now_ms))
-    name = _number(ledger, month)
-    document = replace(
-        dated(ledger, contract, made[0], name, now_ms),
-        seller=invoice.seller,
-        buyer=invoice.buyer,
-        language=invoice.language,
-        vat_reason=invoice.vat_reason,
-        corrects=number,
-        corrects_issued=invoice.issued,
-    )
+    document = _about(ledger, contract, invoice, made[0], now_ms)
     files = printer.print(contract, invoice.invoice.period, [Paper(document)])
     if not isinstance(files, Mapping):
         return tuple(Refused(Code.INVALID_INVOICE, f"{each.number}: {each.text}") for each in files)
-    place = f"{FOLDER}/{name}"
+    place = f"{FOLDER}/{document.number}"
     shelf.clear(place)
-    artefacts = shelf.stage(place, customer, files)
     entry = CreditIssued(
-        number=name,
+        number=document.number,
         corrects=number,
         at_ms=ledger.next_stamp(now_ms),
-        reason=reason,
+        reason=wanted.reason,
         lines=dict(made[1].lines),
         vat_cents=made[1].vat_cents,
         document=chain.document_digest(document),
-        artefacts=dict(artefacts),
+        artefacts=dict(shelf.stage(place, customer, files)),
     )
     link = chain.linked(ledger.links[-1], entry)
     await ledger.database.write(chain.append(link, [Issued(customer, document)], {}))
     ledger.links.append(link)
     shelf.publish(place, entry.artefacts)
     return document
+
+
+def _about(ledger: Ledger, contract: Contract, invoice: Document, made: Invoice, now_ms: int) -> Document:
+    """The credit note, between the parties that the invoice had, with the next number of this month."""
+    month = calendar.period_of(ledger.house.local_day(now_ms))
+    return replace(
+        dated(ledger, contract, made, _number(ledger, month), now_ms),
+        seller=invoice.seller,
+        buyer=invoice.buyer,
+        language=invoice.language,
+        vat_reason=invoice.vat_reason,
+        corrects=invoice.number,
+        corrects_issued=invoice.issued,
+    )
 
 
 def notes(ledger: Ledger) -> list[CreditIssued]:

@@ -12,6 +12,8 @@ from billing.core.rated import Reason
 from billing.core.refusal import Code
 from billing.core.tariff_text import COLUMNS
 from billing.edges import case as cases
+from billing.edges.billing_file import BillingFile
+from runtime.config import schema
 from tests.billing.cases import Json
 
 DOC = (Path(__file__).parents[2] / "docs" / "billing.md").read_text()
@@ -29,6 +31,8 @@ def names() -> Iterator[str]:
         yield f"{group.name} check"
     commands: Any = app.info.cls
     assert commands is not None
+    yield from (f"`{name}`" for name in keys(schema(BillingFile)) if name not in keys(cases.schema()))
+    yield from (f"pbx-billing {name}" for name in ("import", "rate", "close", "invoice", "credit", "report"))
     yield from ("pbx-billing run", "pbx-billing explain", "pbx-billing simulate", "pbx-billing tariff check")
 
 
