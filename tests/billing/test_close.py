@@ -18,6 +18,8 @@ from tests.billing.desk import BUYER, DECEMBER, LIST, NOVEMBER, Desk, cdr, custo
 FLAT = {"flat": {"kind": "recipe", "monthly": "19.90", "baskets": [{"classes": ["FR_MOBILE"], "minutes": 1}]}}
 BASKET = {"offers": FLAT, "accounts": [{"id": "201", "line": {"offer": "flat"}}]}
 
+ACCOUNTS = [{"id": "7", "monthly": "5.00"}]
+
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
@@ -122,6 +124,16 @@ def test_a_clock_that_is_set_back(desk: Desk) -> None:
     desk.take(cdr("d", 20), now="2026-11-01T10:00:00Z")
     desk.ask("close", "2026-11", now=DECEMBER)
     assert net(desk, "F2026-11-0001")[1:] == [("2026-10", "FR_MOBILE", "0.20")]
+
+
+def test_the_last_zone_decides(desk: Desk) -> None:
+    """00:00 of the 4th in Paris is the 3rd in London, and one close is for both; numbers go on."""
+    desk.write(
+        customer(), customer(name="smith", sources=["smith/*"], zone="Europe/London", accounts=ACCOUNTS)
+    )
+    assert refused(desk, "2026-10", now="2026-11-03T23:30:00Z") == ["not_over"]
+    found = desk.ask("close", "2026-10", now="2026-11-04T00:00:00Z")
+    assert sorted(found["documents"]) == ["F2026-10-0001", "F2026-10-0002"]
 
 
 def test_months_are_closed_in_order(desk: Desk) -> None:
@@ -236,6 +248,12 @@ def test_the_chain_shows_what_was_changed(desk: Desk) -> None:
         changed.execute("UPDATE entry SET body = CAST(replace(body, '202610', '202609') AS BLOB)")
     changed.close()
     assert "entry 1: it, or its hash, was changed" in desk.do("report").output
+    with sqlite3.connect(store) as changed:
+        (body,) = changed.execute("SELECT body FROM entry WHERE seq = 1").fetchone()
+        made_up = hashlib.sha256((1).to_bytes(8) + body).digest()
+        changed.execute("UPDATE entry SET hash = ? WHERE seq = 1", (made_up,))
+    changed.close()
+    assert "entry 2: it, or its hash, was changed" in desk.do("report").output
 
 
 def test_artefacts_that_were_changed_or_are_gone(desk: Desk) -> None:
@@ -244,6 +262,19 @@ def test_artefacts_that_were_changed_or_are_gone(desk: Desk) -> None:
     (desk.artefacts / "2026-10" / "dubois" / "F2026-10-0001.html").write_text("changed")
     found = desk.do("close", "2026-10")
     assert (found.exit_code, "dubois/F2026-10-0001.html" in found.output) == (4, True)
+
+
+def test_only_what_was_committed_is_published(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody changed a staged file between a crash and the next run."""
+    desk.take(cdr("c", 10))
+    with monkeypatch.context() as patched:
+        patched.setattr(Shelf, "publish", dies)
+        with pytest.raises(DiesError):
+            desk.do("close", "2026-10")
+    (page,) = desk.artefacts.rglob("F2026-10-0001.html")
+    page.write_text("changed")
+    assert desk.do("close", "2026-10").exit_code == 4
+    assert not (desk.artefacts / "2026-10").exists()
 
 
 def test_c16_the_order_of_import_makes_no_difference(tmp_path: Path) -> None:
