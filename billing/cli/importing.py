@@ -1,9 +1,13 @@
 """Commands that bring records in and price them: import, and rate for a month that is open."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from billing.cli.opening import (
     ConfigOption,
@@ -48,7 +52,11 @@ def take(
         fail(Exit.BAD_DATA, errors.report("nothing was taken"))
 
     async def work(opened: Opened) -> list[Taken]:
-        return [await taking.take(opened.ledger, str(file), rows, opened.now_ms) for file, rows in read]
+        found = []
+        for file, rows in read:
+            with _bar(file, len(rows)) as tell:
+                found.append(await taking.take(opened.ledger, str(file), rows, opened.now_ms, tell))
+        return found
 
     taken = with_ledger(config, now, work)
     if as_json:
@@ -58,6 +66,15 @@ def take(
             _show(file, each)
     if any(each.asides for each in taken):
         raise typer.Exit(Exit.BAD_DATA)
+
+
+@contextmanager
+def _bar(file: Path, rows: int) -> Iterator[taking.Tell]:
+    """A bar for whoever watches a terminal."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task(file.name, total=rows)
+        yield lambda done: shown.update(task, completed=done)
 
 
 def _told(taken: Taken) -> dict[str, Any]:

@@ -68,10 +68,10 @@ class Ledger:
         self.stamp = max(now_ms, self.stamp + 1)
         return self.stamp
 
-    def placed(self, cdr: Cdr, received_ms: int) -> Stored:
+    def placed(self, cdr: Cdr, hash_: bytes, received_ms: int) -> Stored:
         """A record with its customer, day, month, and the first open month from there on (B.r32)."""
         customer = self.house.owner(cdr)
-        found = Stored(cdr, customer, datetime.date.min, 0, 0, received_ms)
+        found = Stored(cdr, hash_, customer, datetime.date.min, 0, 0, received_ms)
         day = self.house.local_day_of(customer, found.instant_ms)
         period = landing = calendar.period_of(day)
         closings = self.closings
@@ -81,7 +81,10 @@ class Ledger:
 
     async def settle(self) -> None:
         """Give records that nobody had to customers that there are now."""
-        found = [self.placed(each.cdr, each.received_ms) for each in await records.of_nobody(self.database)]
+        found = [
+            self.placed(each.cdr, each.hash, each.received_ms)
+            for each in await records.of_nobody(self.database)
+        ]
         owned = [each for each in found if each.customer != NOBODY]
         if owned:
             await self.database.write([records.place(owned)])

@@ -189,7 +189,7 @@ def _records(stored: Sequence[Stored]) -> list[Record]:
             found.append(
                 Record(
                     key=key_text(cdr.key),
-                    content=cdr.content_hash,
+                    content=each.hash.hex(),
                     dialled=cdr.called or cdr.dialled,
                     instant_ms=each.instant_ms,
                     seconds=due.seconds,

@@ -18,7 +18,7 @@ from billing.service.month import key_text
 from billing.store import records
 from billing.store.records import Arrival, Aside, Stored
 from runtime.store import Statement
-from telephony.cdr.record import Cdr, Key
+from telephony.cdr.record import Cdr
 
 BATCH: Final = 1_000
 
@@ -95,18 +95,17 @@ async def _judged(ledger: Ledger, chunk: list[Cdr | Unreadable], at_ms: int, now
         hash_ = bytes.fromhex(cdr.content_hash)
         if known.get(cdr.key) == hash_:
             duplicates += 1
-        elif refused := _refused(cdr, known, now_ms):
+        elif refused := _refused(cdr, hash_, known.get(cdr.key), now_ms):
             batch.asides.append(_aside(cdr, *refused))
         else:
             known[cdr.key] = hash_
-            batch.kept.append(ledger.placed(cdr, at_ms))
+            batch.kept.append(ledger.placed(cdr, hash_, at_ms))
     return _Batch(batch.kept, batch.asides, duplicates)
 
 
-def _refused(cdr: Cdr, known: dict[Key, bytes], now_ms: int) -> tuple[Reason, str] | None:
-    there = known.get(cdr.key)
+def _refused(cdr: Cdr, hash_: bytes, there: bytes | None, now_ms: int) -> tuple[Reason, str] | None:
     instant = cdr.setup_ms if cdr.answer_ms is None else cdr.answer_ms
-    record = Record(key_text(cdr.key), cdr.content_hash, cdr.called, instant, cdr.talk_s)
+    record = Record(key_text(cdr.key), hash_.hex(), cdr.called, instant, cdr.talk_s)
     return judge(record, None if there is None else there.hex(), now_ms)
 
 

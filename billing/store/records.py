@@ -35,9 +35,13 @@ _STAMP: Final = "INSERT OR REPLACE INTO stamp (only, at_ms) VALUES (1, ?)"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A record, whose it is ("": nobody's yet), its local day and month, and the month that invoices it."""
+    """A record with its content hash: whose it is ("": nobody's yet), when it was, which month invoices it.
+
+    `day` and `period` are local to the customer.
+    """
 
     cdr: Cdr
+    hash: bytes
     customer: str
     day: date
     period: int
@@ -76,8 +80,8 @@ def keep(stored: Sequence[Stored]) -> list[Statement]:
     """Write new records."""
     rows = [
         (
-            *(_value(each.cdr, name) for name in _FIELDS), bytes.fromhex(each.cdr.content_hash),
-            each.customer, each.day.toordinal(), each.period, each.landing, each.received_ms,
+            *(_value(each.cdr, name) for name in _FIELDS), each.hash, each.customer,
+            each.day.toordinal(), each.period, each.landing, each.received_ms,
         )
         for each in stored
     ]  # fmt: skip
@@ -170,10 +174,11 @@ def _stored(row: Sequence[object]) -> Stored:
     given = dict(zip(_FIELDS, row, strict=False))
     given["direction"] = Direction(str(given["direction"]))
     given["kind"] = Kind(str(given["kind"]))
-    customer, day, period, landing, received = row[len(_FIELDS) + 1 :]
+    hash_, customer, day, period, landing, received = row[len(_FIELDS) :]
     cdr = Cdr(**given, raw=b"")  # type: ignore[arg-type] # the columns are those of the record
+    assert isinstance(hash_, bytes)
     assert isinstance(day, int)
     assert isinstance(period, int)
     assert isinstance(landing, int)
     assert isinstance(received, int)
-    return Stored(cdr, str(customer), date.fromordinal(day), period, landing, received)
+    return Stored(cdr, hash_, str(customer), date.fromordinal(day), period, landing, received)
