@@ -139,7 +139,7 @@ async def _commit(
             records.stamped(at_ms),
         ]
     )
-    ledger.links.append(link)
+    ledger.add(link)
     shelf.publish(periods.named(period), entry.artefacts)
     return Closing(entry, link, again=False)
 

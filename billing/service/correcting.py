@@ -63,7 +63,7 @@ async def credit(
     )
     link = chain.linked(ledger.links[-1], entry)
     await ledger.database.write(chain.append(link, [Issued(customer, document)], {}))
-    ledger.links.append(link)
+    ledger.add(link)
     shelf.publish(place, entry.artefacts)
     return document
 

@@ -56,9 +56,17 @@ class House:
     invoice_series: str = "F"
     credit_series: str = "A"
 
+    @cached_property
+    def _able(self) -> dict[str, list[Contract]]:
+        """Who may have the records of each source that was asked for."""
+        return {}
+
     def owner(self, cdr: Cdr) -> str:
         """The customer whose record it is: of those with its source, who knows the account; "": nobody."""
-        able = [contract for contract in self.contracts.values() if contract.may_have(cdr.source)]
+        able = self._able.get(cdr.source)
+        if able is None:
+            able = [contract for contract in self.contracts.values() if contract.may_have(cdr.source)]
+            self._able[cdr.source] = able
         knowing = (contract.name for contract in able if contract.knows(cdr))
         return next(knowing, able[0].name if able else "")
 

@@ -41,23 +41,27 @@ class Ledger:
     runner: Runner
     links: list[Link]
     stamp: int
+    closings: Mapping[int, int] = field(default_factory=dict)
+    """When each period was closed."""
     _then: dict[int, House] = field(default_factory=dict)
 
     @staticmethod
     async def opened(database: Database, house: House, read_house: Reader, runner: Runner) -> "Ledger":
         """With its chain; chain.ChainBrokenError."""
-        links = await chain.links(database)
-        return Ledger(database, house, read_house, runner, links, await records.last_stamp(database))
+        ledger = Ledger(database, house, read_house, runner, [], await records.last_stamp(database))
+        for link in await chain.links(database):
+            ledger.add(link)
+        return ledger
+
+    def add(self, link: Link) -> None:
+        """An entry that is durable."""
+        self.links.append(link)
+        self.closings = periods.closings(Closed(each.period, each.at_ms) for each in self.closed)
 
     @property
     def closed(self) -> list[PeriodClosed]:
         """Closed periods in order."""
         return [link.entry for link in self.links if isinstance(link.entry, PeriodClosed)]
-
-    @property
-    def closings(self) -> Mapping[int, int]:
-        """When each period was closed."""
-        return periods.closings(Closed(each.period, each.at_ms) for each in self.closed)
 
     def closed_period(self, period: int) -> PeriodClosed | None:
         """What was closed; None while it is open."""
@@ -74,13 +78,12 @@ class Ledger:
         found = Stored(cdr, hash_, customer, datetime.date.min, 0, 0, received_ms)
         day = self.house.local_day_of(customer, found.instant_ms)
         period = landing = calendar.period_of(day)
-        closings = self.closings
-        while landing in closings and received_ms >= closings[landing]:
+        while landing in self.closings and received_ms >= self.closings[landing]:
             landing = periods.following(landing)
         return replace(found, day=day, period=period, landing=landing)
 
-    async def settle(self) -> None:
-        """Give records that nobody had to customers that there are now."""
+    async def settle(self) -> set[str]:
+        """Give records that nobody had to customers that there are now; which ones."""
         found = [
             self.placed(each.cdr, each.hash, each.received_ms)
             for each in await records.of_nobody(self.database)
@@ -88,17 +91,18 @@ class Ledger:
         owned = [each for each in found if each.customer != NOBODY]
         if owned:
             await self.database.write([records.place(owned)])
+        return {each.customer for each in owned}
 
-    async def months(self, landing: int) -> list[Month]:
-        """The month of every customer, rated: in the order of billing.yaml."""
-        closings = self.closings
+    async def months(self, landing: int, only: Collection[str] | None) -> list[Month]:
+        """The month of these customers, rated, in the order of billing.yaml; None: of all."""
         await self._remember_then()
         found = []
         for name, contract in self.house.contracts.items():
+            if only is not None and name not in only:
+                continue
             stored = await records.of_month(self.database, name, landing)
-            found.append(
-                rate_month(contract, landing, stored, closings, self._contract_then(name), self.runner)
-            )
+            then = self._contract_then(name)
+            found.append(rate_month(contract, landing, stored, self.closings, then, self.runner))
         return found
 
     async def nobodys(self, landing: int) -> Result | None:
@@ -133,14 +137,20 @@ class Ledger:
             if each.landing == landing and key_text(each.cdr.key) in keys
         ]
 
-    async def rate(self, landing: int) -> tuple[list[Month], list[Result]]:
-        """Rate an open month anew from its records and write it in place of what was there."""
+    async def rate(
+        self, landing: int, only: Collection[str] | None = None
+    ) -> tuple[list[Month], list[Result]]:
+        """Rate an open month anew from its records and write it in place of what was there.
+
+        `only`: of these customers, and of nobody; None: of all.
+        """
         assert self.closed_period(landing) is None
-        await self.settle()
-        months = await self.months(landing)
+        settled = await self.settle()
+        asked = None if only is None else {*only, *settled, NOBODY}
+        months = await self.months(landing, asked)
         nobody = await self.nobodys(landing)
         results = [month.result() for month in months] + ([nobody] if nobody else [])
-        await self.database.write(ratings.replace(landing, results))
+        await self.database.write(ratings.replace(landing, results, asked))
         return months, results
 
     def _contract_then(self, customer: str) -> Callable[[int], Contract | None]:

@@ -61,7 +61,7 @@ async def take(
 ) -> Taken:
     """Take the rows of a file; a crash loses no batch that was taken, and none counts twice."""
     kept: set[str] = set()
-    landings: set[int] = set()
+    touched: dict[int, set[str]] = {}
     asides: list[Aside] = []
     found: Counter[str] = Counter()
     waiting = iter(rows)
@@ -70,11 +70,12 @@ async def take(
         batch = await _judged(ledger, chunk, at_ms, now_ms)
         await ledger.database.write(_statements(batch, at_ms))
         kept |= {key_text(each.cdr.key) for each in batch.kept}
-        landings |= {each.landing for each in batch.kept}
+        for each in batch.kept:
+            touched.setdefault(each.landing, set()).add(each.customer)
         asides += batch.asides
         found.update(received=len(chunk), new=len(batch.kept), duplicate=batch.duplicates)
         tell(found["received"])
-    verdicts = await _verdicts(ledger, kept, landings)
+    verdicts = await _verdicts(ledger, kept, touched)
     counts = {
         **{verdict: verdicts.count(verdict) for verdict in Verdict},
         Verdict.DUPLICATE: found["duplicate"],
@@ -124,11 +125,11 @@ def _unreadable(row: Unreadable) -> Aside:
     return Aside(digest, Reason.UNREADABLE, f"{row.place}: {row.why}", row.text)
 
 
-async def _verdicts(ledger: Ledger, kept: set[str], landings: set[int]) -> list[Verdict]:
-    """Of the new records, after their months were rated with them."""
+async def _verdicts(ledger: Ledger, kept: set[str], touched: dict[int, set[str]]) -> list[Verdict]:
+    """Of the new records, after the months of their customers were rated with them."""
     found: list[Verdict] = []
-    for landing in sorted(landings):
-        months, results = await ledger.rate(landing)
+    for landing, customers in sorted(touched.items()):
+        months, results = await ledger.rate(landing, customers)
         for month in months:
             found += [verdict for key, verdict in month.verdicts().items() if key in kept]
         found += [

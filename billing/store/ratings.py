@@ -1,6 +1,6 @@
 """What calls cost: the rated rows of a month and customer, always written as a whole."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,9 +10,9 @@ import msgspec
 from runtime.store import Statement, insert
 
 _CLEAR: Final = (
-    "DELETE FROM rating WHERE landing = ?",
-    "DELETE FROM rated WHERE landing = ?",
-    "DELETE FROM waiting WHERE landing = ?",
+    "DELETE FROM rating WHERE landing = ?1 AND (?2 IS NULL OR customer = ?2)",
+    "DELETE FROM rated WHERE landing = ?1 AND (?2 IS NULL OR customer = ?2)",
+    "DELETE FROM waiting WHERE landing = ?1 AND (?2 IS NULL OR customer = ?2)",
 )
 _RATING: Final = "INSERT INTO rating (landing, customer, digest, body) VALUES (?, ?, ?, ?)"
 _RATED: Final = (
@@ -64,9 +64,10 @@ class _Body(msgspec.Struct, frozen=True):
     levels: dict[str, int]
 
 
-def replace(landing: int, results: Sequence[Result]) -> list[Statement]:
-    """Write the ratings of a month in place of all that were there."""
-    found: list[Statement] = [(clear, [(landing,)]) for clear in _CLEAR]
+def replace(landing: int, results: Sequence[Result], only: Collection[str] | None = None) -> list[Statement]:
+    """Write the ratings of a month in place of those of these customers; None: of all that were there."""
+    names = [None] if only is None else sorted(only)
+    found: list[Statement] = [(clear, [(landing, name) for name in names]) for clear in _CLEAR]
     for each in results:
         found.append((_RATING, [(landing, each.customer, each.digest, _encoded(each))]))
         found += insert(_RATED, [_cells(landing, each.customer, row) for row in each.rows])

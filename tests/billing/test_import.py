@@ -140,6 +140,15 @@ def test_one_source_of_two_customers(desk: Desk) -> None:
     assert (found["dubois"]["rated"], found["dubois"]["suspense"], found["roux"]["rated"]) == (1, 1, 1)
 
 
+def test_an_import_rates_its_own_customers(desk: Desk) -> None:
+    """What others' months cost stands as it was."""
+    desk.write(customer(), customer(name="roux", sources=["roux/*"]))
+    desk.take(cdr("c"))
+    desk.take(cdr("d", source="roux/hq/0"))
+    (found,) = desk.ask("report", "2026-10")["periods"]
+    assert (found["rated"], sorted(found["ratings"])) == (2, ["dubois", "roux"])
+
+
 def test_json_lines_say_the_same(desk: Desk) -> None:
     """A text with every separator that there is too."""
     strange = cdr('a,"b"\u2028c\nd%20 e', 10)
