@@ -214,7 +214,7 @@ def _billed(each: Month, invoice: Invoice) -> tuple[Detail, ...]:
     """The calls of an invoice at the customer's price: of its entities, or all of them."""
     details = [detail for detail in each.details if detail.level == CUSTOMER]
     if invoice.entity:
-        entities = invoice.entity.split(" + ")
+        entities = {invoice.entity, *invoice.entity.split(" + ")}
         details = [detail for detail in details if detail.entity in entities]
     return tuple(details)
 

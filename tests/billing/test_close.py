@@ -228,6 +228,24 @@ def test_d8_an_account_without_entity(desk: Desk) -> None:
     assert desk.ask("close", "2026-10")["no_invoice"] == {"dubois": ["e01"], "idle": []}
 
 
+def test_the_call_detail_of_an_entity_is_its_own(desk: Desk) -> None:
+    """Each invoice has the calls that it bills, and no other entity's."""
+    desk.write(per_entity(3, masked=True))
+    desk.take(*(cdr(f"c{n}", 10, account=f"{200 + n % 2}") for n in range(5)))
+    desk.ask("close", "2026-10")
+    shown = {
+        name: [line.split(",")[0] for line in content.decode().splitlines()[1:]]
+        for name, content in desk.files().items()
+        if name.endswith(".csv")
+    }
+    assert shown == {
+        "2026-10/dubois/F2026-10-0001.csv": ["acme/hq/0 c0 1", "acme/hq/0 c2 1", "acme/hq/0 c4 1"],
+        "2026-10/dubois/F2026-10-0002.csv": ["acme/hq/0 c1 1", "acme/hq/0 c3 1"],
+        "2026-10/dubois/F2026-10-0003.csv": [],
+    }
+    assert not any(b"+33612345678" in content for content in desk.files().values())
+
+
 def test_the_chain_shows_what_was_changed(desk: Desk) -> None:
     desk.take(cdr("c", 10))
     desk.ask("close", "2026-10")

@@ -16,7 +16,7 @@ ENTITIES = 20
 def made(folder: Path) -> Desk:
     folder.mkdir()
     desk = Desk(folder).write(per_entity(ENTITIES))
-    desk.export([cdr(f"c{n}", 1 + n % 90, account=str(200 + n % ENTITIES)) for n in range(3_000)])
+    desk.export([cdr(f"c{n}", 1 + n % 90, account=str(200 + n % ENTITIES)) for n in range(1_500)])
     return desk
 
 
@@ -42,7 +42,7 @@ def run_until(desk: Desk, word: str, subject: str, now: str, seconds: float | No
 
 
 def test_killed_ten_times(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    """Five times while it imports 3,000 records, five times while it closes 20 invoices."""
+    """Five times while it imports 1,500 records, five times while it closes 20 invoices."""
     chosen = random.Random(47)
     whole, desk = made(tmp_path / "whole"), made(tmp_path / "killed")
     ended = 0
