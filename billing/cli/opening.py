@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import re
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,6 @@ def with_ledger(config: Path, now: str | None, work: Callable[[Opened], Awaitabl
     except ConfigErrors as errors:
         fail(Exit.USAGE, errors.report("nothing was done"))
     data: Path = written.data
-    data.mkdir(mode=0o750, parents=True, exist_ok=True)
 
     async def run() -> T:
         database = await open_database(data / STORE, MIGRATIONS)
@@ -68,6 +68,7 @@ def with_ledger(config: Path, now: str | None, work: Callable[[Opened], Awaitabl
             await database.close()
 
     try:
+        data.mkdir(mode=0o750, parents=True, exist_ok=True)
         return asyncio.run(run())
     except StoreLockedError as locked:
         fail(Exit.REFUSED, f"{locked}{_since(data / STORE)}")
@@ -75,6 +76,8 @@ def with_ledger(config: Path, now: str | None, work: Callable[[Opened], Awaitabl
         fail(Exit.REFUSED, str(error))
     except (ChainBrokenError, DifferentArtefactsError) as error:
         fail(Exit.BAD_DATA, str(error))
+    except (OSError, sqlite3.Error) as error:
+        fail(Exit.REFUSED, f"{data}: {error}; mend it and run the command again")
 
 
 def _since(store: Path) -> str:

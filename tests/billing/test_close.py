@@ -295,6 +295,16 @@ def test_only_what_was_committed_is_published(desk: Desk, monkeypatch: pytest.Mo
     assert not (desk.artefacts / "2026-10").exists()
 
 
+def test_a_disk_that_takes_no_files(desk: Desk) -> None:
+    """Nothing is issued, and the next run does it."""
+    desk.take(cdr("c", 10))
+    desk.artefacts.write_text("in the way")
+    found = desk.do("close", "2026-10")
+    assert (found.exit_code, "run the command again" in found.output) == (1, True)
+    desk.artefacts.unlink()
+    assert desk.ask("close", "2026-10")["already_closed"] is False
+
+
 def test_c16_the_order_of_import_makes_no_difference(tmp_path: Path) -> None:
     """B.C16, B.E12: one file or many, in any order: the same rows and invoices, byte for byte."""
     calls = [cdr(f"c{n}", 1 + n * 7 % 50, f"2026-10-{1 + n % 28:02}T10:00:00Z") for n in range(40)]
