@@ -11,6 +11,7 @@ app = application(
         "invoice": "billing.cli.issuing:invoice",
         "credit": "billing.cli.issuing:credit",
         "report": "billing.cli.reporting:report",
+        "channels": "billing.cli.lines:channels",
         "run": "billing.cli.running:run",
         "explain": "billing.cli.running:explain",
         "simulate": "billing.cli.pricing:simulate",

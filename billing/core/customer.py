@@ -122,3 +122,16 @@ def line_refusals(customer: Customer) -> Sequence[Refused]:
         allowed = channels(offers[-1], customer.channels, account.line.channels)
         found.append(allowed if isinstance(allowed, Refused) else None)
     return [each for each in found if each]
+
+
+def line_channels(customer: Customer, day: date) -> dict[str, int]:
+    """Calls at once of each line that there is on this day, by its first number (seed 002; B.E21, B.E22)."""
+    found: dict[str, int] = {}
+    for account in customer.accounts:
+        line = account.line
+        if not line.numbers or not account.span.first <= day <= account.span.last:
+            continue
+        allowed = channels(customer.offer(line.offer.on(day)), customer.channels, line.channels)
+        if isinstance(allowed, int):
+            found[line.numbers[0]] = allowed
+    return found

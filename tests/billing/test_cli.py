@@ -8,6 +8,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from billing.cli import app
+from licence_master.config import ChannelsFile
+from runtime.config import load
 
 CONFIG = Path(__file__).parents[2] / "config" / "billing"
 OCTOBER = str(CONFIG / "october.yaml")
@@ -99,3 +101,21 @@ def test_tariff_check(tmp_path: Path) -> None:
 def test_help_has_an_example(words: tuple[str, ...]) -> None:
     found = told(*words, "--help").stdout
     assert not words or f"Example: pbx-billing {' '.join(words)} " in " ".join(found.split())
+
+
+def test_b_e21_channels_of_the_offers_are_the_file_that_the_master_reads(tmp_path: Path) -> None:
+    """B.E21, B.E22: by the offer, by the line, by contract; a line counts from its first day."""
+    words = (CONFIG / "billing.yaml").read_text()
+    words = words.replace(
+        '{kind: flat_on_consumption, monthly: "19.90",',
+        '{kind: flat_on_consumption, channels: 4, monthly: "19.90",',
+    )
+    for name in ("list.csv", "resale.csv"):
+        (tmp_path / name).write_bytes((CONFIG / name).read_bytes())
+    config = tmp_path / "billing.yaml"
+    config.write_text(words)
+    told_now = told("channels", "--config", str(config), "--now", "2026-10-05T09:00:00Z").stdout
+    assert told_now == 'channels:\n  "+33478000201": 4\n'
+    file = tmp_path / "channels.yaml"
+    file.write_text(told("channels", "--config", str(config), "--now", "2026-11-05T09:00:00Z").stdout)
+    assert load(file, ChannelsFile).channels == {"+33478000201": 4, "+33383000301": 2}

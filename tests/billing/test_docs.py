@@ -32,7 +32,10 @@ def names() -> Iterator[str]:
     commands: Any = app.info.cls
     assert commands is not None
     yield from (f"`{name}`" for name in keys(schema(BillingFile)) if name not in keys(cases.schema()))
-    yield from (f"pbx-billing {name}" for name in ("import", "rate", "close", "invoice", "credit", "report"))
+    yield from (
+        f"pbx-billing {name}"
+        for name in ("import", "rate", "close", "invoice", "credit", "report", "channels")
+    )
     yield from ("pbx-billing run", "pbx-billing explain", "pbx-billing simulate", "pbx-billing tariff check")
 
 
