@@ -14,9 +14,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def example() -> str:
-    """The example of docs/call-records.md, which people copy."""
+    """The mapping of docs/call-records.md, which people copy."""
     page = (ROOT / "docs/call-records.md").read_text()
-    return page.partition("```yaml\n")[2].partition("```")[0]
+    (found,) = [
+        block.partition("```")[0] for block in page.split("```yaml\n") if block.startswith("format: ")
+    ]
+    return found
 
 
 def written(folder: Path, text: str) -> Path:

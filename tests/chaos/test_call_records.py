@@ -178,8 +178,8 @@ async def test_a_full_disk_refuses_records_and_keeps_what_it_has(tmp_path: Path)
                 return ""
 
             assert await send(10) == ""
-            for _ in range(100):
-                if code := await send(60_000):
+            for _ in range(400):
+                if code := await send(20_000):
                     break
             assert code == "disk_full"
             assert len(acknowledged) > 5

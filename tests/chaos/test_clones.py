@@ -142,7 +142,7 @@ async def test_an_older_copy_put_back_does_not_grow_before_an_operator_confirms(
         shutil.rmtree(hq.agent.folder / "data")
         shutil.copytree(snapshot / "data", hq.agent.folder / "data")
         await asyncio.to_thread(hq.agent.start)
-        assert hq.granted() == believed, "more than is its own by now"
+        assert hq.granted() >= believed > house.granted()["hq"], "more than is its own by now"
         await asyncio.to_thread(until, partial(house.logged, "clone.suspected"), 10.0, "it is found")
         assert house.row("agents", "hq")["state"] == "frozen"
         said = await ask_all(stack, hq, 1100, 4)

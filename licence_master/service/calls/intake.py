@@ -10,7 +10,7 @@ import msgspec
 from licence_master.store import call_index
 from licence_master.store.call_index import Aside, Judged, Kept
 from licensing.codes import Code, Refusal
-from runtime.ballast import Ballast
+from runtime.ballast import Ballast, Room
 from runtime.clock import Clock
 from runtime.logs import logger
 from runtime.store import Database, GroupCommit
@@ -48,7 +48,7 @@ class Intake:
         """
         if refusal := self._unfit(batch):
             return refusal
-        if self._ballast.short(self._clock.monotonic_ms()):
+        if self._ballast.look() is not Room.AMPLE:  # each time: batches are large, and fill a disk in no time
             return Refusal(Code.DISK_FULL)
         if self._commits.full or batch.agent in self._under_way:
             return Refusal(Code.RATE_LIMITED, "a batch of this agent is being stored")

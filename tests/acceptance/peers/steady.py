@@ -25,6 +25,7 @@ TURN_S = 0.002
 NEW_EVERY = 4  # each fourth REGISTER is the first one of its phone
 LATE_S = 2.0
 AT_ONCE = 50
+GIVE_UP_S = 32.0  # 64 x T1, Timer F of RFC 3261
 
 
 class Steady:
@@ -51,6 +52,8 @@ class Steady:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self._number = 0
         self._sent_s: dict[int, float] = {}
+        self._last: dict[str, int] = {}
+        self._answered: set[int] = set()
         self._took_s: list[float] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="steady phones")
@@ -124,15 +127,30 @@ class Steady:
             self._hear(TURN_S)
 
     def _next(self) -> str:
-        """Who has not sent for longest: nobody may have two requests under way (RFC 3261 10.2)."""
-        new = self._number % NEW_EVERY == 0 and self._newcomers
-        user = self._newcomers.pop() if new else self._known.popleft()
+        """Who has not sent for longest; first of those that have their answer, or gave up waiting for it.
+
+        Nobody may have two requests under way (RFC 3261 10.2): a PBX that sees the later one first says 400.
+        """
+        if self._number % NEW_EVERY == 0 and self._newcomers:
+            user = self._newcomers.pop()
+        else:
+            user = next((each for each in self._known if not self._waits(each)), self._known[0])
+            self._known.remove(user)
         self._known.append(user)
         return user
+
+    def _waits(self, user: str) -> bool:
+        last = self._last.get(user)
+        return (
+            last is not None
+            and last not in self._answered
+            and time.monotonic() < self._sent_s[last] + GIVE_UP_S
+        )
 
     def _send(self, user: str) -> None:
         self._number += 1
         self._sent_s[self._number] = time.monotonic()
+        self._last[user] = self._number
         fields = {"username": user, "realm": self._realm, "nonce": self._nonce, "uri": f"sip:{self._domain}"}
         fields["response"] = digest_response(fields, "REGISTER", f"pw{user}")
         credentials = "Digest " + ", ".join(f'{name}="{text}"' for name, text in fields.items())
@@ -165,4 +183,5 @@ class Steady:
                 if status >= 200:
                     number = int(data[at : at + DIGITS])
                     self.statuses[number] = status
+                    self._answered.add(number)
                     self._took_s.append(time.monotonic() - self._sent_s[number])
