@@ -274,7 +274,7 @@ class SeatModel:
             steady = (nominal + 1) // 2 <= self.written - kept <= 2 * nominal
             want = self.written if steady else kept + nominal
         if self.recall is not None:
-            want = min(want, max(self.recall, self.need - self.count(State.SURPLUS)))
+            want = min(want, max(self.recall, self.need))
         return max(want, self.floor)
 
     @property
