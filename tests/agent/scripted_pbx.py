@@ -1,6 +1,8 @@
 """A tiny PBX and phones over real UDP on loopback: enough SIP to register, challenge and refuse."""
 
 import asyncio
+import contextlib
+import random
 import re
 import socket
 from collections.abc import Callable
@@ -8,6 +10,8 @@ from itertools import count
 from typing import Self
 
 Address = tuple[str, int]
+
+PORTS = range(20_000, 32_000)
 
 
 class Peer(asyncio.DatagramProtocol):
@@ -143,8 +147,9 @@ def response(request: bytes, status: str, extra: list[bytes] | None = None) -> b
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A UDP (or other) port of loopback that nobody has now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A UDP (or other) port of loopback that nobody has now, below those that the kernel deals out itself."""
+    for port in random.sample(PORTS, 100):
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
