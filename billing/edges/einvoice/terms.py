@@ -4,11 +4,12 @@ The keys are those of factur-x 7.8; only this module and adapter.py know them (d
 Source: EN 16931-1; for France XP Z12-012 (BR-FR-05, BR-FR-08, BR-FR-CO-05).
 """
 
+from billing.core.calendar import month
 from billing.core.document import Document, Party
 from billing.core.invoice import Line
 from billing.edges.pdf.catalogue import Catalogue, catalogue
 from billing.edges.pdf.figures import decimal
-from billing.edges.pdf.remarks import NOTES, month, remark
+from billing.edges.pdf.remarks import NOTES, remark
 
 Terms = dict[str, object]
 

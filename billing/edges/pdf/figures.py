@@ -6,6 +6,8 @@ punctuated here. The separators are those of CLDR; a test compares the two.
 
 from dataclasses import dataclass
 
+from billing.core.money import CENT_PLACES, MICRO_PLACES, shown
+
 NARROW_SPACE = "\u202f"
 NO_BREAK_SPACE = "\u00a0"
 
@@ -48,18 +50,12 @@ FIGURES = {
 
 def decimal(cents: int) -> str:
     """1234.57: how machines read it, in CSV, XML and JSON."""
-    return scaled(cents, 2)
+    return shown(cents, CENT_PLACES)
 
 
 def micro(price: int) -> str:
     """0.031250: the price of one call, from micro-euro."""
-    return scaled(price, 6)
-
-
-def scaled(number: int, places: int) -> str:
-    """An integer of 10**-places as a decimal string."""
-    whole, part = divmod(abs(number), 10**places)
-    return f"{'-' if number < 0 else ''}{whole}.{part:0{places}}"
+    return shown(price, MICRO_PLACES)
 
 
 def clock(seconds: int) -> str:

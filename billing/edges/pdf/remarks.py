@@ -1,21 +1,15 @@
 """What page and XML say alike: the remark of a line, the days of a period, the notes of the law."""
 
-from calendar import monthrange
 from collections.abc import Callable
 from datetime import date
 
+from billing.core.calendar import month
 from billing.core.invoice import Line, Sort
 from billing.edges.pdf.catalogue import Catalogue
 from billing.edges.pdf.figures import clock
 
 NOTES = ("PMT", "PMD", "AAB")
 """Subject codes of what an invoice from France must say: recovery costs, late payment, discount."""
-
-
-def month(period: int) -> tuple[date, date]:
-    """First and last day of a period yyyymm."""
-    year, number = divmod(period, 100)
-    return date(year, number, 1), date(year, number, monthrange(year, number)[1])
 
 
 def remark(line: Line, words: Catalogue, day: Callable[[date], str] = date.isoformat) -> str:

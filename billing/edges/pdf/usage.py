@@ -3,13 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from billing.core.calendar import month
 from billing.core.detail import Detail
 from billing.core.document import Document
 from billing.core.invoice import Sort
 from billing.edges.pdf.catalogue import Catalogue, catalogue
 from billing.edges.pdf.figures import FIGURES, clock
 from billing.edges.pdf.plot import Bar, by_class, by_day, colours
-from billing.edges.pdf.remarks import month
 
 Plots = tuple[tuple[str, str], ...]
 """Caption and SVG."""

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from billing.core.calendar import month
 from billing.core.document import Document, Party
 from billing.core.invoice import Invoice, Line
 from billing.edges.pdf.catalogue import Catalogue, catalogue
 from billing.edges.pdf.dates import Dates
 from billing.edges.pdf.figures import FIGURES, Figures
-from billing.edges.pdf.remarks import NOTES, month, remark
+from billing.edges.pdf.remarks import NOTES, remark
 
 ONE_PAGE = 24
 # What all entities share, and what belongs to none of them (B.r24): their words in texts.yaml.
