@@ -7,19 +7,14 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol
 
 from agent.config import AgentConfig, PbxEntry
-from agent.edges.asterisk.dialplan import Dialplan
-from agent.edges.asterisk.manager import Manager
 from agent.edges.device import Devices
-from agent.edges.innovaphone.driver import Innovaphone
-from agent.edges.kamailio.driver import Kamailio
 from agent.edges.kamailio.edge import QuestionEdge
-from agent.edges.kamailio.reg_event import Watched
 from agent.edges.local_api import LocalApi
 from agent.edges.local_client import SOCKET_NAME
 from agent.edges.master import MasterClient
+from agent.edges.observing import dialplan_of, observation_of
 from agent.edges.sip.edge import SipEdge
 from agent.edges.sip.sockets import make_room
-from agent.service.driver import Observation
 from agent.service.link import Link
 from agent.service.opening import OpenPbx, open_pbx
 from agent.store.enrolment import BALLAST_BYTES, BALLAST_FILE, Enrolment
@@ -34,6 +29,7 @@ from runtime.signing import SigningKey
 from telephony import guard
 
 if TYPE_CHECKING:
+    from agent.edges.asterisk.dialplan import Dialplan
     from agent.edges.collecting import Collect
 
 # A drain takes a second at most: a PBX answers in milliseconds, a phone repeats itself after half a second.
@@ -129,22 +125,11 @@ class Main:
             return client
 
         for entry in self.config.pbxs:
-            observation = self._observe(entry)
+            observation = observation_of(entry, self.clock)
             collect = self._collect(entry)
             pbx = await open_pbx(entry, self.config, self.clock, link, self.process, observation, collect)
             stack.push_async_callback(pbx.journal.close)
             self.pbxs[entry.name] = pbx
-
-    def _observe(self, entry: PbxEntry) -> Observation | None:
-        if (asterisk := entry.asterisk) is not None:
-            manager = Manager(asterisk, self.clock, counts=bool(entry.calls.lines))
-            return Observation(manager, asterisk.resync_s, evicts=asterisk.evict)
-        if (kamailio := entry.kamailio) is not None:
-            return Observation(Kamailio(kamailio, self.clock, Watched.of(entry)), kamailio.resync_s)
-        if (innovaphone := entry.innovaphone) is not None:
-            driver = Innovaphone(innovaphone)
-            return Observation(driver, innovaphone.resync_s, licences=driver.told)
-        return None
 
     def _collect(self, entry: PbxEntry) -> "Collect | None":
         if not entry.cdrs.sources:
@@ -159,9 +144,8 @@ class Main:
         self.addresses[pbx.entry.name] = await edge.open()
         pbx.site.serve(edge.send, pbx.conversation.speak, pbx.conversation.mention)
         pbx.box.serve(self.looking.set, pbx.conversation.speak)
-        asterisk = pbx.entry.asterisk
-        if asterisk is not None and asterisk.dialplan is not None:
-            dialplan = Dialplan(asterisk, pbx.site.desk, self.clock, pbx.entry.name)
+        dialplan = dialplan_of(pbx.entry, pbx.site.desk, self.clock)
+        if dialplan is not None:
             await dialplan.open()
             self.dialplans.append(dialplan)
         return edge

@@ -171,6 +171,7 @@ class House:
         sync_s: int = 30,
         agents: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
         roots: Sequence[str] = (),
         boxes: Mapping[str, Mapping[str, Any]] | None = None,
         **policy: Any,
@@ -180,8 +181,8 @@ class House:
         `boxes` are more keys of single PBXs, such as their ISDN interfaces.
 
         Agents report what they use every `sync_s` seconds, and at once when a phone waits. `agents` are more
-        keys of that section, `environment` more variables of the master's process, `roots` its licence_roots,
-        `boxes` more fields of PBXs, by name.
+        keys of that section, `environment` more variables of the master's process, `prefix` comes before its
+        command (strace), `roots` its licence_roots, `boxes` more fields of PBXs, by name.
         """
         self.network = network
         self.host = network.address()
@@ -197,7 +198,7 @@ class House:
         self.master = Command(
             network,
             "licence-master",
-            [own_command("licence-master"), "serve", "--config", str(self.config)],
+            [*prefix, own_command("licence-master"), "serve", "--config", str(self.config)],
             ready="master.ready",
             environment=environment,
         )

@@ -228,6 +228,12 @@ async def test_a_lost_store_lends_nothing_new_before_it_knows_what_is_lent(
         away = await stack.enter_async_context(lyon.handset("2001"))
         for phone in (*phones[:2], away):
             assert (await phone.register()).status == 200
+        await asyncio.to_thread(house.wait_used, 3)  # the answer to that report brought the last of the spare
+        await asyncio.to_thread(
+            until,
+            lambda: {"hq": hq.granted(), "lyon": lyon.granted()} == house.granted(),
+            what="both have what is on record for them",
+        )
         before = house.granted()
         assert sum(before.values()) >= 4
         house.master.end()

@@ -10,9 +10,10 @@ import pytest
 
 from agent.config import AgentConfig
 from agent.edges.innovaphone.driver import Innovaphone, InnovaphoneSession
+from agent.edges.observing import observation_of
 from agent.innovaphone import Innovaphone as Settings
-from agent.main import Main
 from agent.service.driver import CannotEvictError, LinkLostError, RefusedError
+from runtime.clock import SystemClock
 from telephony.pbx.innovaphone import Counter, contacts, counter, listed, login_digest
 from telephony.pbx.picture import Contact
 from tests.agent.innovaphone_pbx import Pbx
@@ -133,6 +134,6 @@ def test_the_agent_drives_what_its_file_names(tmp_path: Path) -> None:
     sip = {"listen": ("udp:192.0.2.2:5060",), "pbx": "udp:192.0.2.20:5060"}
     entry = {"name": "hq", "software": 13, "sip": sip, "innovaphone": innovaphone}
     config = AgentConfig.model_validate({"data": tmp_path, "pbxs": (entry,)})
-    observation = Main(config)._observe(config.pbxs[0])
+    observation = observation_of(config.pbxs[0], SystemClock())
     assert observation is not None
     assert (observation.driver.name, observation.resync_s, observation.licences()) == ("innovaphone", 60, [])

@@ -23,6 +23,11 @@ CAPACITY = 200
 OPERATIONS = 500  # of one history
 MOST_WANTED = 8  # by one client: 64 of them want more than there is
 RECOVERED_WITHIN_S = 5.0
+# Syncs that take 20 ms, as on a busy disk: whoever answers before one has ended is killed before it, too.
+SLOW_DISK = (
+    *("strace", "-D", "-f", "--seccomp-bpf", "-o", "/dev/null"),
+    *("-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=20000"),
+)
 
 
 @dataclass
@@ -38,11 +43,14 @@ class Siege:
 
     @classmethod
     @asynccontextmanager
-    async def laid(cls, network: Network, seed: int, clients: int = CLIENTS) -> "AsyncIterator[Siege]":
+    async def laid(
+        cls, network: Network, seed: int, clients: int = CLIENTS, prefix: Sequence[str] = ()
+    ) -> "AsyncIterator[Siege]":
         """Start the master and let everyone join; at the end all hang up, however it ended."""
         names = [f"pbx{number:02}" for number in range(clients)]
         limits = {"address_per_s": 1_000_000, "agent_per_s": 10_000}
-        house = House(network, {"PBX-Port13": CAPACITY}, dict.fromkeys(names, "gateway"), agents=limits)
+        pbxs = dict.fromkeys(names, "gateway")
+        house = House(network, {"PBX-Port13": CAPACITY}, pbxs, agents=limits, prefix=prefix)
         await asyncio.to_thread(house.build)
         invitations = await asyncio.to_thread(_invite, house, names)
         line = Line(house, invitations[0]["pin"])
