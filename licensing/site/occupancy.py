@@ -90,8 +90,8 @@ class Seat:
 
     `proven`: the PBX once accepted it; `since_ms`: when it came to this state; `until_ms`: when its wait
     or its lingering ends; `turn`: how many syncs had been asked when its wait began; `excused`: how many
-    had been answered when it was admitted without a unit; `marked`: it held a unit that the share lost;
-    `tentative`: who asks decides what a refusal means.
+    had been answered when it was admitted without a unit; `marked`: it held a unit that the share lost, or
+    was registered before anyone here could ask; `tentative`: who asks decides what a refusal means.
     """
 
     name: str
@@ -135,6 +135,7 @@ class Occupancy:
     queues: dict[bool, Group] = field(default_factory=lambda: {True: {}, False: {}})
     patience: Group = field(default_factory=dict)
     unproven: int = 0
+    unmarked: int = 0  # of those surplus
     peak: int = 0
     _lingering: list[tuple[int, str]] = field(default_factory=list)
     _fingerprints: int = 0
@@ -162,6 +163,11 @@ class Occupancy:
     def room(self) -> int:
         """Units another object may take, lingering ones included; none once the grace period is over."""
         return 0 if self.closed else max(0, self.limit - self.busy)
+
+    @property
+    def kept(self) -> int:
+        """Units that a marked object may take: also what is recalled, for its need keeps it lent."""
+        return 0 if self.closed else max(0, self.usable - self.busy)
 
     @property
     def beyond(self) -> int:
@@ -194,6 +200,8 @@ class Occupancy:
                 self._fingerprints ^= fingerprint(seat.name)
             case State.RESERVED if not seat.proven:
                 self.unproven -= 1
+            case State.SURPLUS if not seat.marked:
+                self.unmarked -= 1
             case State.WAITING:
                 del self.queues[seat.proven][seat.name]
                 del self.patience[seat.name]
@@ -207,6 +215,8 @@ class Occupancy:
                 self.peak = max(self.peak, len(self.groups[State.HELD]))
             case State.RESERVED if not seat.proven:
                 self.unproven += 1
+            case State.SURPLUS if not seat.marked:
+                self.unmarked += 1
             case State.WAITING:
                 self.queues[seat.proven][seat.name] = seat
                 self.patience[seat.name] = seat
@@ -242,8 +252,10 @@ class Occupancy:
 
     def next_served(self) -> Seat | None:
         """Whose turn it is for a unit: surplus first, then known objects, then those never yet accepted."""
-        if self.groups[State.SURPLUS]:
-            return next(iter(self.groups[State.SURPLUS].values())) if self.room else None
+        if surplus := self.groups[State.SURPLUS]:
+            if self.room:
+                return next(iter(surplus.values()))
+            return next((seat for seat in surplus.values() if seat.marked), None) if self.kept else None
         for proven, queue in self.queues.items():
             if queue and self.admits(proven):
                 return next(iter(queue.values()))

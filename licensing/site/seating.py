@@ -179,8 +179,11 @@ class Seating:
         """Make a free unit where there is room: a lingering seat gives way, the one that ends first."""
         if occupancy.occupied >= occupancy.limit:
             lingering = occupancy.first_lingering()
-            assert lingering is not None, "room that neither a free nor a lingering unit makes"
-            self.move(lingering, Event.LAPSED, now_ms)
+            if lingering is not None:
+                self.move(lingering, Event.LAPSED, now_ms)
+            assert occupancy.occupied < occupancy.usable, (
+                "room that no unit makes"
+            )
 
     def _cut(self, occupancy: Occupancy, excess: int, now_ms: int) -> None:
         """Mark the newest holders surplus, ahead of those marked before, who are newer (L.r31)."""
@@ -207,7 +210,7 @@ class Seating:
             self.settled[seat.name] = ADMITTED
         if seat.state in (State.RESERVED, State.LINGERING):
             self.move(seat, Event.BOUND, now_ms)
-        elif occupancy.room > 0:
+        elif (occupancy.kept if seat.marked else occupancy.room) > 0:
             self.take(occupancy, now_ms)
             self.move(seat, Event.BOUND, now_ms)
         else:
@@ -223,7 +226,8 @@ class Seating:
             return
         seat = self.seats.get(name) or self.new(name, kind, class_)
         if seat.state not in (State.HELD, State.SURPLUS):
-            seat.marked = not self.bind(seat, now_ms)
+            seat.marked = True
+            self.bind(seat, now_ms)
 
     def reclassify(self, seat: Seat, now_ms: int) -> None:
         """The policy gave this kind another class, or none: the object moves there and is not cut."""

@@ -57,8 +57,8 @@ class Want:
             want = max(kept, self.keep)
         else:
             want = kept if occupancy.state == "short" else self._with_spare(kept)
-        if occupancy.recall_to is not None:
-            want = min(want, max(occupancy.recall_to, self.need))
+        if occupancy.recall_to is not None:  # who came without a unit gets none of it, and keeps none
+            want = min(want, max(occupancy.recall_to, self.need - occupancy.unmarked))
         return max(want, self.floor)
 
     def _with_spare(self, kept: int) -> int:

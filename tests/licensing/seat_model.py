@@ -78,6 +78,10 @@ class SeatModel:
     def room(self) -> int:
         return 0 if self.over else max(0, self.limit - self.busy)
 
+    @property
+    def kept(self) -> int:
+        return 0 if self.over else max(0, self.usable - self.busy)
+
     def admits(self, proven: bool) -> bool:
         trying = sum(not thing.proven for thing in self.those(State.RESERVED))
         free = self.room + trying
@@ -98,7 +102,7 @@ class SeatModel:
         self.peak = max(self.peak, self.count(State.HELD))
 
     def make_unit(self, now: int) -> None:
-        if self.busy + self.count(State.LINGERING) >= self.limit:
+        if self.busy + self.count(State.LINGERING) >= self.limit and self.count(State.LINGERING):
             first = min(self.those(State.LINGERING), key=lambda thing: (thing.until, thing.name))
             self.put(first, State.FREE, now)
 
@@ -129,8 +133,11 @@ class SeatModel:
 
     def next_one(self) -> Thing | None:
         surplus = self.those(State.SURPLUS)
+        if surplus and not self.room:
+            surplus = [thing for thing in surplus if thing.marked and self.kept]
+            return surplus[0] if surplus else None
         if surplus:
-            return surplus[0] if self.room else None
+            return surplus[0]
         for proven in (True, False):
             queue = [thing for thing in self.those(State.WAITING) if thing.proven is proven]
             if queue and self.admits(proven):
@@ -214,19 +221,20 @@ class SeatModel:
         self.put(thing, State.WAITING, now)
         return WAITING
 
-    def commit(self, name: str, kind: str, now: int) -> bool:
+    def commit(self, name: str, kind: str, now: int, *, found: bool = False) -> bool:
         self.expire(now)
         if kind not in KINDS:
             return True
         thing = self.things.get(name) or Thing(name, kind, name in self.proven, State.FREE, 0, now)
         if thing.state in (State.HELD, State.SURPLUS):
             return thing.state is State.HELD
+        thing.marked = thing.marked or found
         self.proven.add(name)
         if thing.state is State.WAITING:
             self.settled[name] = ADMITTED
         if thing.state in (State.RESERVED, State.LINGERING):
             self.put(thing, State.HELD, now)
-        elif self.room:
+        elif self.kept if thing.marked else self.room:
             self.make_unit(now)
             self.put(thing, State.HELD, now)
         else:
@@ -274,7 +282,8 @@ class SeatModel:
             steady = (nominal + 1) // 2 <= self.written - kept <= 2 * nominal
             want = self.written if steady else kept + nominal
         if self.recall is not None:
-            want = min(want, max(self.recall, self.need))
+            unmarked = sum(not thing.marked for thing in self.those(State.SURPLUS))
+            want = min(want, max(self.recall, self.need - unmarked))
         return max(want, self.floor)
 
     @property
@@ -329,14 +338,10 @@ class SeatModel:
                 self.settled[thing.name] = self.excuse(thing, now)
 
     def find(self, name: str, kind: str, now: int) -> None:
-        if kind in KINDS and not self.commit_at(name, kind, now):
-            self.things[name].marked = True
-
-    def commit_at(self, name: str, kind: str, now: int) -> bool:
         known = self.things.get(name)
-        if known is not None and known.state is State.SURPLUS:
-            return True
-        return self.commit(name, kind, now)
+        if kind not in KINDS or (known is not None and known.state in (State.HELD, State.SURPLUS)):
+            return
+        self.commit(name, kind, now, found=True)
 
     def restore(self, names: list[tuple[str, str]], now: int, unclean_until: int | None) -> None:
         for name, kind in names:

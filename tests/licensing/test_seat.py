@@ -373,6 +373,29 @@ def test_a_recall_takes_the_idle_first_and_then_whatever_leaves() -> None:
     assert seats.decide("u9", "user", 0) == RESERVED
 
 
+def test_who_came_without_a_unit_keeps_none_of_what_is_asked_back() -> None:
+    """A PBX that challenges nobody: its 2xx came to a request that had drawn nothing."""
+    seats = lending(2)
+    held(seats, "u1")
+    synced(seats, 2, 0, recall_to=1)
+    assert not seats.commit("u2", "user", 0)
+    assert seats.may_call("u2") is not None
+    assert seats.ask()["seat"].want == 1
+
+
+def test_who_is_found_registered_takes_what_its_need_keeps_lent() -> None:
+    """It came while no agent was here (seed 3494 of the simulation): a unit beside it would serve nobody."""
+    seats = lending(2)
+    held(seats, "u1")
+    synced(seats, 2, 0, recall_to=1)
+    seats.snapshot([("u1", "user"), ("u2", "user"), ("u3", "user")], 0, 10)
+    assert [seats.state_of(name) for name in ("u2", "u3")] == [State.HELD, State.SURPLUS]
+    demand = seats.ask()["seat"]
+    assert (demand.used, demand.surplus, demand.want) == (2, 1, 3)
+    seats.release("u2", 20)
+    assert seats.state_of("u3") is State.HELD
+
+
 def test_the_newest_are_marked_when_the_share_is_gone_and_go_on_calling() -> None:
     seats = lending(3)
     held(seats, "u1", "u2", "u3")
