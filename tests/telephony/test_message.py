@@ -246,8 +246,8 @@ def test_brackets_that_are_never_closed_take_no_longer(brackets: bytes) -> None:
 
 
 _PIECES = (
-    b"<sip:a@b>", b"sip:a@b", b";tag=", b";TAG=", b"tag=", b"1", b"x", b" ", b";", b"=", b'"', b"<", b">", b",",
-    b"Anna", b'"An;tag=1" ', b";lr", b"?", b"\r\n ", b"\\", b":", b"[",
+    b"<sip:a@b>", b"sip:a@b", b";tag=", b";TAG=", b"tag=", b"1", b"x", b" ", b";", b"=", b'"', b"<", b">",
+    b",", b"Anna", b'"An;tag=1" ', b";lr", b"?", b"\r\n ", b"\\", b":", b"[",
 )  # fmt: skip
 
 
