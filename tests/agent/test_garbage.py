@@ -4,12 +4,16 @@ import asyncio
 import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
 
+import pytest
+
+from agent.edges import netlink
 from agent.edges.cdr.target import HttpTarget
 from agent.edges.kamailio.rpc import Rpc
 from agent.kamailio import Kamailio
+from licensing.box.proof import Sight
 from tests.agent.conftest import House
 from tests.agent.test_counting import LINES, Gateway
 
@@ -108,3 +112,22 @@ async def test_pushed_records_leave_nothing() -> None:
         with nothing_left(closing=True):
             for number in range(TIMES):
                 await target.put(f"{number}.csv", LARGE)
+
+
+async def test_looks_at_the_kernel_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyroute2 leaves hundreds of cycles a look: they are swept up."""
+    monkeypatch.setattr(netlink, "LOOK_S", 0)
+    looks, enough = 0, asyncio.Event()
+
+    def saw(sight: Sight) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == TIMES:
+            enough.set()
+
+    with nothing_left(closing=True):
+        watching = asyncio.create_task(netlink.Watch(["127.0.0.1"]).run(saw))
+        await enough.wait()
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
