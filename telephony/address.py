@@ -73,4 +73,6 @@ def read_aor(uri: bytes) -> Aor | None:
 
 
 def _text(raw: bytes) -> str:
-    return unquote_to_bytes(raw).decode("utf-8", "backslashreplace")
+    if raw.find(b"%") >= 0:  # hardly ever
+        raw = unquote_to_bytes(raw)
+    return raw.decode("utf-8", "backslashreplace")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import httpx
 import msgspec
 
+from agent.edges.answers import detached
 from agent.service.link import ENROL, WAKE, NoAnswerError
 from agent.store.enrolment import Enrolment
 from licensing import wire
@@ -74,7 +75,10 @@ class MasterClient:
                 self._urls.insert(0, url)
             return reply
         assert last is not None
-        raise last
+        try:
+            raise last
+        finally:
+            last = None  # it holds this frame, and with it the request
 
 
 async def enrol(url: str, pin: str, key: SigningKey, request: wire.Enrol) -> wire.Enrolled | wire.Problem:
@@ -104,7 +108,9 @@ async def _send(
 ) -> httpx.Response:
     headers = {SIGNATURE_HEADER: signature, "Content-Type": "application/json"}
     try:
-        response = await client.request(method, url, content=body, headers=headers, timeout=patience)
+        response = detached(
+            await client.request(method, url, content=body, headers=headers, timeout=patience)
+        )
     except (httpx.HTTPError, ssl.SSLError, OSError) as error:
         if (mismatch := _pin_mismatch(error)) is not None:
             raise NoAnswerError(Code.PIN_MISMATCH, str(mismatch)) from error

@@ -19,6 +19,7 @@ from agent.edges.machine import machine, text_of
 from licensing.box.link import Link, Neighbour, Way
 from licensing.box.proof import Sight
 from licensing.installation import normal_mac
+from runtime.daemon import sweep
 from runtime.logs import logger
 
 EVENTS = RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE
@@ -101,6 +102,8 @@ class Watch:
                 while not listening.done():
                     changed.clear()
                     sight = await look(self._addresses, self._root)
+                    await asyncio.sleep(0)  # in which its socket is closed
+                    sweep()  # each message of pyroute2 holds itself: 150 kB of four links
                     self._trouble = ""
                     saw(sight)
                     rows = [sight.neighbour(way) for way in sight.ways]

@@ -33,7 +33,8 @@ _PLAIN_VIA: Final = re.compile(
     rb" SIP/2\.0/[A-Z]++ ([A-Za-z0-9.\-]++(?::[0-9]{1,5})?+)(" + PLAIN_PARAMS + rb")"
 )
 _PLAIN_PARAMS: Final = re.compile(PLAIN_PARAMS)
-_PLAIN_BRANCH: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~=:[]"
+# What branches and tags are made of, nearly all.
+_PLAIN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~=:[]"
 _VIA: Final = re.compile(
     LWS + rb"[Ss][Ii][Pp]" + LWS + rb"/" + LWS + rb"2\.0" + LWS + rb"/" + LWS + TOKEN + BLANK
     + rb"(" + HOST + rb"(?:" + LWS + rb":" + LWS + rb"[0-9]{1,5})?+)(" + PARAMS + rb")" + LWS
@@ -50,8 +51,10 @@ QUOTE: Final = 0x22
 SEQUENCE_LIMIT: Final = 2**31
 ELEMENT_LIMIT: Final = 500
 # A phone repeats itself: From, To and the begin of its Via come again in each refresh, of 10,000 phones too.
+# Branches and tags, which are others in each call, are not kept with it: that is 15 MB for nothing.
 CACHE_LIMIT: Final = 32_768
 CACHED_LENGTH: Final = 200
+_FROM_TAG: Final = b";ftag="  # Kamailio and OpenSIPS write it into each Record-Route
 
 
 class Via:
@@ -92,7 +95,7 @@ def read_via(value: bytes) -> Via | None:
     if found and len(begin) <= CACHED_LENGTH:
         branch, semicolon, rest = after.partition(b";")
         plain = _read_plain_begin(begin)
-        if plain is not None and branch and not branch.translate(None, _PLAIN_BRANCH):
+        if plain is not None and branch and not branch.translate(None, _PLAIN):
             sent_by, params_at = plain
             if not semicolon or (len(rest) <= CACHED_LENGTH and _is_plain_rest(rest)):
                 return Via(sent_by, branch, value[params_at:], params_at)
@@ -117,7 +120,8 @@ def _is_plain_rest(rest: bytes) -> bool:
 
 def read_address(value: bytes) -> Address | None:
     """Read exactly one address: From, To, or one element of Contact, Route, Record-Route, Path."""
-    return _read_address(value) if len(value) > CACHED_LENGTH else _known_address(value)
+    known = len(value) <= CACHED_LENGTH and value.find(_FROM_TAG) < 0
+    return _known_address(value) if known else _read_address(value)
 
 
 def _read_address(value: bytes) -> Address | None:
@@ -132,6 +136,21 @@ def _read_address(value: bytes) -> Address | None:
 
 
 _known_address = lru_cache(CACHE_LIMIT)(_read_address)
+
+
+def read_tagged(value: bytes) -> tuple[Address | None, bytes]:
+    """Read From or To: its address, with or without the tag among the parameters, and the tag or b""."""
+    before, found, tag = value.partition(b";tag=")
+    if found and tag and not tag.translate(None, _PLAIN):
+        address = read_address(before)
+        if address is None:
+            return None, b""
+        if not address.params:
+            return address, tag
+    address = read_address(value)
+    if address is None or not address.params:
+        return address, b""
+    return address, read_params(address.params).get(b"tag", b"")
 
 
 def read_cseq(value: bytes) -> tuple[int, bytes]:

@@ -161,13 +161,12 @@ class Message:
         return found
 
     def address(self, name: bytes) -> Address | None:
-        """The single address of From or To."""
-        return grammar.read_address(self.value(name))
+        """The single address of From or To; its tag may be missing in the parameters."""
+        return grammar.read_tagged(self.value(name))[0]
 
     def tag(self, name: bytes) -> bytes:
         """The tag of From or To; b"" when there is none."""
-        address = self.address(name)
-        return b"" if address is None else grammar.read_params(address.params).get(b"tag", b"")
+        return grammar.read_tagged(self.value(name))[1]
 
     @property
     def call_id(self) -> bytes:

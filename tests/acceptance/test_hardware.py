@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from licensing.installation import printed_mac
 from tests.acceptance.house import House, Site
 from tests.acceptance.peers.host import Host
-from tests.acceptance.peers.network import Network
+from tests.acceptance.peers.network import Network, program
 from tests.acceptance.peers.processes import own_command
 from tests.acceptance.peers.waiting import until
 from tests.acceptance.test_several import registrar
@@ -67,12 +68,22 @@ def history(house: House) -> list[tuple[str, str, str]]:
     ]
 
 
-def shown(site: Site, network: Network) -> dict[str, Any]:
-    """`pbx-agent hardware --json`, the row of this PBX."""
+def shown(site: Site, network: Network) -> dict[str, dict[str, dict[str, Any]]]:
+    """`pbx-agent hardware --json`: its PBXs and the links of this host, by name."""
     config = str(site.agent.folder / "agent.yaml")
-    said = network.run([own_command("pbx-agent"), "hardware", "--config", config, "--json"])
-    rows: list[dict[str, Any]] = json.loads(said)["pbxs"]
-    return next(row for row in rows if row["pbx"] == site.name)
+    said = json.loads(network.run([own_command("pbx-agent"), "hardware", "--config", config, "--json"]))
+    keys = {"pbxs": "pbx", "links": "interface"}
+    return {what: {row[key]: row for row in said[what]} for what, key in keys.items()}
+
+
+def own_macs(network: Network) -> dict[str, str]:
+    """Link by link what iproute2 says of this host, as we print it."""
+    rows = json.loads(network.run([program("ip"), "-json", "link"]))
+    return {
+        row["ifname"]: printed_mac(row["address"].replace(":", ""))
+        for row in rows
+        if row["link_type"] == "ether"
+    }
 
 
 async def test_relay_licences_count_while_the_mac_of_the_gateway_is_seen(network: Network) -> None:
@@ -146,6 +157,9 @@ def behind_a_router(house: House, network: Network, hq: Site, gateway: Gateway, 
         " What is bound to it counts all the same."
     )
     assert history(house)[-1] == ("mac.doubted", "hq", "unprovable")
-    row = shown(hq, network)
+    said = shown(hq, network)
+    assert {name: row["address"] for name, row in said["links"].items()} == own_macs(network)
+    assert not [row for row in said["links"].values() if row["permanent"] or row["physical"]]
+    row = said["pbxs"]["hq"]
     assert (row["way"], row["state"], row["counts"]) == ("behind the router 10.66.0.254", "unprovable", True)
     assert alarm(lyon) is None

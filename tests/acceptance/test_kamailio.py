@@ -145,7 +145,8 @@ async def phone_of(
 def examined(registrar: Registrar, **more: object) -> list[Finding]:
     """What `pbx-agent doctor` says of this Kamailio."""
     here = f"{registrar.host}:{registrar.port}"
-    kamailio = {"rpc": here, "evapi": f"{registrar.host}:{EVAPI}", **(more or {"asks": True})}
+    evapi = {} if "reg_event" in more else {"evapi": f"{registrar.host}:{EVAPI}"}
+    kamailio = {"rpc": here, **evapi, **(more or {"asks": True})}
     sip: dict[str, object] = {"pbx": f"udp:{here}"}
     if more:
         sip["listen"] = ("udp:127.0.0.9:5060",)
@@ -256,6 +257,11 @@ async def test_reg_event_tells_what_a_kamailio_holds_whose_script_is_not_ours(tm
             assert [contact.expires_ms for contact in seen.picture.contacts()] == [None]
             await seen.resync()
             assert seen.contacts() == {("2001", trunk)}
+            told = examined(registrar, reg_event=f"{registrar.host}:{NOTIFIED}")[1]
+            assert (told.check, told.state) == ("reg_event", "ok")
+            registrar.kill()
+            told = examined(registrar, reg_event=f"{registrar.host}:{NOTIFIED}")[1]
+            assert (told.check, told.state) == ("reg_event", "failed")
 
 
 @pytest.mark.real("presence_reginfo")
@@ -286,6 +292,9 @@ async def test_a_script_that_answers_no_subscribe_is_named(tmp_path: Path) -> No
             assert seen.trouble() == "reg event of 2001: Kamailio answers 403 to SUBSCRIBE"
             await seen.resync()
             assert seen.contacts() == {("2001", anna.contact)}
+        told = examined(registrar, reg_event=f"{registrar.host}:{NOTIFIED}")[1]
+        assert (told.check, told.state) == ("reg_event", "failed")
+        assert "answers SUBSCRIBE by 403" in told.detail
 
 
 async def test_a_contact_that_is_no_utf_8_ends_nothing(tmp_path: Path) -> None:

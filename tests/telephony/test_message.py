@@ -4,12 +4,12 @@ from time import thread_time
 
 import pytest
 import sipmessage
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from telephony.sip import message as sip
 from telephony.sip.contact import read_contacts
-from telephony.sip.grammar import read_address, read_params, read_via, split_elements
+from telephony.sip.grammar import read_address, read_params, read_tagged, read_via, split_elements
 from telephony.sip.message import Message, scan
 from telephony.sip.validate import validate
 from tests.telephony.scene import ANNA, PBX, Scene, only_send, register, text
@@ -243,3 +243,22 @@ def test_brackets_that_are_never_closed_take_no_longer(brackets: bytes) -> None:
         assert len(split_elements(brackets + b", SIP/2.0/TCP h")) == 2
         taken.append(thread_time() - begun)
     assert min(taken) < 0.01
+
+
+_PIECES = (
+    b"<sip:a@b>", b"sip:a@b", b";tag=", b";TAG=", b"tag=", b"1", b"x", b" ", b";", b"=", b'"', b"<", b">",
+    b",", b"Anna", b'"An;tag=1" ', b";lr", b"?", b"\r\n ", b"\\", b":", b"[",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=9).map(b"".join))
+@example(b"<sip:a@b>;TAG=1;tag=2")
+@example(b'"An;tag=1" <sip:a@b>')
+@example(b"sip:a@b ;tag=1")
+@example(b"<sip:a@b;tag=1>")
+@example(b"<sip:a@b;tag=1")
+def test_a_tag_read_apart_is_the_one_of_the_whole(value: bytes) -> None:
+    whole = read_address(value)
+    address, tag = read_tagged(value)
+    assert (address and address.uri) == (whole and whole.uri)
+    assert tag == (b"" if whole is None else read_params(whole.params).get(b"tag", b""))

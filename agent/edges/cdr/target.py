@@ -8,6 +8,7 @@ from typing import Final
 import httpx
 
 from agent.cdrs import CdrPush
+from agent.edges.answers import detached
 from agent.service.cdr.post import Target
 from agent.store.enrolment import replace_file
 
@@ -38,7 +39,7 @@ class HttpTarget:
         headers = {"Content-Type": self._media_type, "Idempotency-Key": name}
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
-                response = await client.post(self._url, content=body, headers=headers)
+                response = detached(await client.post(self._url, content=body, headers=headers))
         except httpx.HTTPError as error:
             raise OSError(errno.EIO, f"{self._url}: {str(error) or type(error).__name__}") from error
         if not response.is_success:

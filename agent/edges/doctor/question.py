@@ -19,13 +19,16 @@ class NoSipError(Exception):
     """Something answered that is no SIP."""
 
 
-def ask(sip: Sip, method: str, uri: str, subject: str, headers: Sequence[str] = ()) -> str:
+def ask(
+    sip: Sip, method: str, uri: str, subject: str, headers: Sequence[str] = (), *, own: str | None = None
+) -> str:
     """The final status and reason ("401 Unauthorized") of a request about `subject`, a URI for From and To.
 
+    It leaves from the host `own`, else from that of the listener towards the PBX.
     NoSipError; TimeoutError after two seconds; OSError, CertificateFileError when there is no way to ask.
     """
     with ExitStack() as stack:
-        sock = stack.enter_context(_connected(sip))
+        sock = stack.enter_context(_connected(sip, own or sip.towards_pbx.address.host))
         if sip.pbx.transport == "tls":
             sock = stack.enter_context(_secured(sip, sock))
         host, port = sock.getsockname()[:2]
@@ -34,9 +37,9 @@ def ask(sip: Sip, method: str, uri: str, subject: str, headers: Sequence[str] = 
         return _final(sock)
 
 
-def _connected(sip: Sip) -> socket.socket:
+def _connected(sip: Sip, own: str) -> socket.socket:
     """A socket whose address is the one that the PBX sees of the agent, where agent.yaml names it."""
-    own, target = sip.towards_pbx.address.host, sip.pbx.address
+    target = sip.pbx.address
     family = socket.AF_INET6 if ":" in target.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM if sip.pbx.transport == "udp" else socket.SOCK_STREAM)
     try:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
+from agent.edges.answers import detached
 from agent.kamailio import Kamailio
 from agent.service.driver import CannotEvictError, LinkLostError, RefusedError, UnansweredError
 from telephony.pbx.kamailio import PERMANENT
@@ -152,7 +153,7 @@ class Rpc:
         """LinkLostError where nothing comes; errors of Kamailio come with status 400 to 599."""
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
         try:
-            response = await self._client.post(self._url, content=msgspec.json.encode(request))
+            response = detached(await self._client.post(self._url, content=msgspec.json.encode(request)))
         except httpx.HTTPError as error:
             raise LinkLostError(f"rpc: {method}: {str(error) or type(error).__name__}") from error
         if response.status_code in (401, 403):
