@@ -38,13 +38,14 @@ class Exit(IntEnum):
     BAD_DATA = 4
 
 
-def application(help_text: str, commands: Mapping[str, str] | None = None) -> typer.Typer:
+def application(help_text: str, commands: Mapping[str, str] | None = None, extra: str = "") -> typer.Typer:
     """A command line with sub-commands, shell completion, and plain tracebacks for surprises.
 
-    `commands`: name to "module:function"; a module is imported when its command is asked for.
+    `commands`: name to "module:function"; a module is imported when its command is asked for. `extra`: what
+    to install where a library of theirs is missing.
     """
     return typer.Typer(
-        cls=_late(commands) if commands else None,
+        cls=_late(commands, extra) if commands else None,
         help=help_text,
         no_args_is_help=True,
         rich_markup_mode=None,
@@ -53,7 +54,7 @@ def application(help_text: str, commands: Mapping[str, str] | None = None) -> ty
     )
 
 
-def _late(commands: Mapping[str, str]) -> type[TyperGroup]:
+def _late(commands: Mapping[str, str], extra: str) -> type[TyperGroup]:
     class Late(TyperGroup):
         def __init__(self, **given: Any) -> None:
             super().__init__(**given)
@@ -63,18 +64,23 @@ def _late(commands: Mapping[str, str]) -> type[TyperGroup]:
         def get_command(self, ctx: Any, cmd_name: str) -> Any:
             if self.commands.get(cmd_name) is None and cmd_name in commands:
                 alone = typer.Typer(rich_markup_mode=None, add_completion=False)
-                alone.command(cmd_name)(_imported(commands[cmd_name]))
+                alone.command(cmd_name)(_imported(commands[cmd_name], extra))
                 self.commands[cmd_name] = typer.main.get_command(alone)
             return super().get_command(ctx, cmd_name)
 
     return Late
 
 
-def _imported(place: str) -> Callable[..., None]:
+def _imported(place: str, extra: str) -> Callable[..., None]:
     module, _, name = place.partition(":")
     gc.disable()  # nothing of an import is garbage, and looking for it is a tenth of the time
     try:
         command: Callable[..., None] = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if not extra or missing == module.partition(".")[0]:
+            raise
+        fail(Exit.USAGE, f"{missing} is not installed; run: pip install 'pbx-licences[{extra}]'")
     finally:
         gc.enable()
     return command

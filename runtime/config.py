@@ -118,7 +118,9 @@ def parse(text: str, file: str, model: type[M], *, files: bool = False) -> M:
         problems += _unnoticed(root, (), problems)
         if not problems:
             return result
-    raise ConfigErrors([ConfigError(file, p.line, p.column, _path(p.location), p.message) for p in problems])
+    raise ConfigErrors(
+        [ConfigError(file, p.line, p.column, path_of(p.location), p.message) for p in problems]
+    )
 
 
 def text_of(file: str, content: bytes, most_bytes: int | None = None) -> str:
@@ -217,7 +219,7 @@ def _unnoticed(place: Place, location: Location, known: list[Problem]) -> list[P
     return [p for key, item in place.items.items() for p in _unnoticed(item, (*location, key), known)]
 
 
-def _path(location: Location) -> str:
+def path_of(location: Location) -> str:
     """`pools[0].total`; a key that is no plain word stands in brackets and quotes."""
     path = ""
     for step in location:

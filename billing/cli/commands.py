@@ -16,8 +16,9 @@ app = application(
         "explain": "billing.cli.running:explain",
         "simulate": "billing.cli.pricing:simulate",
     },
+    extra="billing",
 )
 app.add_typer(
-    application("Tariffs before they count.", {"check": "billing.cli.pricing:check"}),
+    application("Tariffs before they count.", {"check": "billing.cli.pricing:check"}, extra="billing"),
     name="tariff",
 )

@@ -3,17 +3,14 @@
 Errors of tariffs and of calls name file and line, also of rows that stand in the case file itself.
 """
 
-import csv
 import datetime
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
-
-from pydantic import ValidationError
 
 from billing.core import money, tariff_text
 from billing.core.calendar import Span, Timed
@@ -23,9 +20,9 @@ from billing.core.intake import Intake, LocalDay, Record
 from billing.core.number import Plan
 from billing.core.offer import Actor, Basket, Offer, OfferKind
 from billing.core.proration import Rule
-from billing.core.tariff import CUSTOMER, LIST, Row, Tariff
+from billing.core.tariff import CUSTOMER, LIST, Problem, Row, Tariff
 from billing.core.tariff_text import TariffProblems
-from billing.edges import case_file, instants, tariff_file
+from billing.edges import calls_file, case_file, instants, tariff_file
 from billing.edges.case_file import CallFields, CaseFile, CustomerFields, EntityFee, EntityFields
 from billing.edges.case_values import EntityChange, OfferChange, PriceChange
 from billing.edges.tariff_file import Read
@@ -34,9 +31,8 @@ from billing.service.bill import Case, Terms
 from billing.service.engine import Prices
 from runtime import config, yaml_values
 from runtime.config import ConfigError, ConfigErrors, text_of
-from runtime.yaml_values import Key
+from runtime.yaml_values import Key, Place
 
-MAX_CALLS_BYTES: Final = 256 * 1024 * 1024
 _MICRO: Final = money.MICRO_PER_CENT
 
 
@@ -205,25 +201,43 @@ def _tariffs(standing: Standing, written: CustomerFields) -> tuple[Tariff, ...]:
 def _rows(standing: Standing, name: str, rows: Sequence[case_file.TariffRow] | Path) -> tuple[Row, ...]:
     if isinstance(rows, Path):
         return tariff_file.read(rows, standing.read)
-    lines = _lines(standing, name)
+    at = (*standing.at, "tariffs", name)
+    places = _places(standing, at)
     try:
         return tariff_text.rows_of(
-            (f"{standing.path}:{line}", row.cells) for line, row in zip(lines, rows, strict=True)
+            (_placed(standing, place), row.cells) for place, row in zip(places, rows, strict=True)
         )
     except TariffProblems as wrong:
-        raise ConfigErrors([tariff_file.error_of(problem) for problem in wrong.problems]) from wrong
+        index = {_placed(standing, place): number for number, place in enumerate(places)}
+        raise ConfigErrors(
+            [_inline(standing, at, places, index[problem.place], problem) for problem in wrong.problems]
+        ) from wrong
 
 
-def _lines(standing: Standing, name: str) -> Sequence[int]:
-    """In which line of the file each row of a tariff begins."""
+def _placed(standing: Standing, place: Place) -> str:
+    """Where a row stands: with its column, since several may stand in one line."""
+    return f"{standing.path}:{place.line}:{place.column}"
+
+
+def _inline(
+    standing: Standing, at: Sequence[Key], places: Sequence[Place], number: int, problem: Problem
+) -> ConfigError:
+    """A problem of a row in the file itself: at the cell, or at the row that lacks it."""
+    cell = places[number].items.get(problem.column, places[number])
+    path = config.path_of((*at, number, *([problem.column] if problem.column else [])))
+    return ConfigError(str(standing.path), cell.line, cell.column, path, problem.message)
+
+
+def _places(standing: Standing, at: Sequence[Key]) -> Sequence[Place]:
+    """Where each row of a tariff begins."""
     place, _ = yaml_values.read(text_of(str(standing.path), standing.read(standing.path)))
-    for key in (*standing.at, "tariffs", name):
+    for key in at:
         place = place.items[key]
-    return [place.items[index].line for index in range(len(place.items))]
+    return [place.items[index] for index in range(len(place.items))]
 
 
 def _records(written: Sequence[CallFields] | Path) -> tuple[Record, ...]:
-    calls = _calls_file(written) if isinstance(written, Path) else written
+    calls = calls_file.read(written) if isinstance(written, Path) else written
     return tuple(_record(call) for call in calls)
 
 
@@ -241,33 +255,3 @@ def _record(call: CallFields) -> Record:
         incoming=call.direction == "in",
         received_ms=call.received,
     )
-
-
-def _calls_file(path: Path) -> Iterable[CallFields]:
-    """Calls of a CSV file whose columns are the fields of a call; empty cells are left out."""
-    try:
-        text = text_of(str(path), path.read_bytes(), MAX_CALLS_BYTES)
-    except OSError as error:
-        raise ConfigErrors([ConfigError(str(path), 1, 1, "", f"cannot be read: {error.strerror}")]) from error
-    lines = text.splitlines()
-    reader = csv.DictReader(lines, delimiter=";" if lines and ";" in lines[0] else ",", strict=True)
-    unknown = [name for name in reader.fieldnames or () if name not in case_file.calls_columns()]
-    if unknown:
-        known = ", ".join(case_file.calls_columns())
-        raise ConfigErrors(
-            [ConfigError(str(path), 1, 1, unknown[0], f"unknown column; the columns are {known}")]
-        )
-    found, errors = [], []
-    for line, cells in enumerate(reader, 2):
-        given = {name: cell for name, cell in cells.items() if name and cell}
-        try:
-            found.append(CallFields.model_validate(given))
-        except ValidationError as wrong:
-            errors += [_error(path, line, detail["loc"], detail["msg"]) for detail in wrong.errors()]
-    if errors:
-        raise ConfigErrors(errors)
-    return found
-
-
-def _error(path: Path, line: int, at: Sequence[object], message: str) -> ConfigError:
-    return ConfigError(str(path), line, 1, ".".join(map(str, at)), message.removeprefix("Value error, "))

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,3 +121,14 @@ def test_b_e21_channels_of_the_offers_are_the_file_that_the_master_reads(tmp_pat
     file = tmp_path / "channels.yaml"
     file.write_text(told("channels", "--config", str(config), "--now", "2026-11-05T09:00:00Z").stdout)
     assert load(file, ChannelsFile).channels == {"+33478000201": 4, "+33383000301": 2}
+
+
+@pytest.mark.parametrize("words", [("run", OCTOBER), ("tariff", "check", LIST), ("--help",)])
+def test_without_the_extra_it_says_what_to_install(words: tuple[str, ...]) -> None:
+    """A real process in which a library of the extra is not there."""
+    program = "import sys; sys.modules['pyarrow'] = None; from billing.cli import app; app()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
+    )
+    said = "pyarrow is not installed; run: pip install 'pbx-licences[billing]'\n"
+    assert (done.returncode, done.stderr) == (2, said)

@@ -77,7 +77,9 @@ def test_c12_overlapping_rows_are_refused(tmp_path: Path) -> None:
     assert f"{tmp_path}/t.csv:4:1: prefix: " in text
     assert f"priced at {tmp_path}/t.csv:3 and at {tmp_path}/t.csv:4 on the same days" in text
     assert "2026-10-31 to 2026-10-31" in text
-    with pytest.raises(ConfigErrors, match=r"case.yaml:1 and at .*case.yaml:1 on the same days"):
+    with pytest.raises(
+        ConfigErrors, match=r"case.yaml:1:[0-9]+ and at .*case.yaml:1:[0-9]+ on the same days"
+    ):
         run(tmp_path, tariffs={"list": [row(), row(per_minute="0.1")]})
 
 

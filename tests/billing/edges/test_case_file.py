@@ -63,3 +63,60 @@ calls:
 def test_names_that_are_not_there(tmp_path: Path, text: str, error: str) -> None:
     (found,) = errors(tmp_path, f'period: "2026-10"\n{text}\n')
     assert found.endswith(error)
+
+
+def test_tariff_rows_in_the_file_name_their_cells(tmp_path: Path) -> None:
+    """Line, column and path of the cell, or of the row that lacks it; overlaps name both rows."""
+    text = """period: "2026-10"
+tariffs:
+  list:
+    - {prefix: "+336", class: FR_MOBILE, per_minute: "0,10"}
+    - {prefix: "+331", per_minute: "0.10", class: "", first: 0}
+  resale: [{prefix: x, class: A}]
+"""
+    path = tmp_path / "case.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigErrors) as caught:
+        cases.read(path)
+    assert [(e.line, e.column, e.path) for e in caught.value.errors] == [
+        (4, 54, "tariffs.list[0].per_minute"),
+        (5, 51, "tariffs.list[1].class"),
+        (5, 62, "tariffs.list[1].first"),
+        (6, 21, "tariffs.resale[0].prefix"),
+    ]
+    assert "not a comma" in caught.value.errors[0].message
+    text = 'period: "2026-10"\ntariffs: {list: [{prefix: "+33", class: A}, {prefix: "+33", class: B}]}\n'
+    path.write_text(text)
+    with pytest.raises(ConfigErrors) as caught:
+        cases.read(path)
+    (error,) = caught.value.errors
+    assert (error.line, error.column, error.path) == (2, 54, "tariffs.list[1].prefix")
+    assert f"priced at {path}:2:18 and at {path}:2:45 on the same days" in error.message
+
+
+@pytest.mark.parametrize(
+    ("calls", "error"),
+    [
+        (
+            "id,account,dialled,answer,seconds\nc,201,0612345678,2026-10-21T10:00:00Z,12,5\n",
+            ":2:1: 6 cells for 5 columns; is a decimal comma among them?",
+        ),
+        ('id,account\n"c,201\n', ":2:1: not CSV: unexpected end of data"),
+        ("id,name\nc,x\n", ":1:1: name: expected each of these columns once at most: id, account,"),
+        ("id,id\nc,x\n", ":1:1: id: expected each of these columns once at most: id, account,"),
+        (
+            "id;dialled;answer;seconds\n\nc;1;2026-10-21;5\n",
+            ':3:1: answer: expected an instant in quotes with its offset, such as "2026-10-21T10:00:00Z"',
+        ),
+        ("id,dialled,answer,seconds\nc,1,2026-10-21T10:00:00Z,-5\n", ":2:1: seconds: expected seconds"),
+    ],
+)
+def test_a_file_of_calls(tmp_path: Path, calls: str, error: str) -> None:
+    """A row that does not fit refuses the file: nothing of it is taken."""
+    (tmp_path / "calls.csv").write_text(calls)
+    case = tmp_path / "case.yaml"
+    case.write_text('period: "2026-10"\ncalls: calls.csv\n')
+    with pytest.raises(ConfigErrors) as caught:
+        cases.read(case)
+    (found,) = caught.value.errors
+    assert str(found).startswith(f"{tmp_path / 'calls.csv'}{error}")
