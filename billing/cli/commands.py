@@ -13,7 +13,7 @@ app = application(
         "report": "billing.cli.reporting:report",
         "channels": "billing.cli.lines:channels",
         "run": "billing.cli.running:run",
-        "explain": "billing.cli.running:explain",
+        "explain": "billing.cli.explaining:explain",
         "simulate": "billing.cli.pricing:simulate",
     },
     extra="billing",

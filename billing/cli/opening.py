@@ -17,6 +17,7 @@ from billing.edges import houses, instants
 from billing.edges.artefacts.directory import DifferentArtefactsError
 from billing.edges.artefacts.printer import Printer
 from billing.edges.artefacts.shelf import Shelf
+from billing.service.explaining import NotAsIssuedError
 from billing.service.ledger import Ledger
 from billing.service.runners import DuckDb
 from billing.store.chain import ChainBrokenError
@@ -74,7 +75,7 @@ def with_ledger(config: Path, now: str | None, work: Callable[[Opened], Awaitabl
         fail(Exit.REFUSED, f"{locked}{_since(data / STORE)}")
     except StoreError as error:
         fail(Exit.REFUSED, str(error))
-    except (ChainBrokenError, DifferentArtefactsError) as error:
+    except (ChainBrokenError, DifferentArtefactsError, NotAsIssuedError) as error:
         fail(Exit.BAD_DATA, str(error))
     except (OSError, sqlite3.Error) as error:
         fail(Exit.REFUSED, f"{data}: {error}; mend it and run the command again")

@@ -1,4 +1,4 @@
-"""Commands on a case file: run makes its invoices, explain says how one call got its price."""
+"""`pbx-billing run`: the invoices of a case file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +9,10 @@ from billing.core.invoice import Invoice, Sort
 from billing.core.refusal import Refused
 from billing.edges import answer
 from billing.edges import case as cases
-from billing.service.bill import Bill, Case, bill, rated
+from billing.service.bill import Bill, Case, bill
 from billing.service.runners import DuckDb
 from runtime.cli import Cell, Exit, JsonFlag, fail, print_json, table
 from runtime.config import ConfigErrors
-
-CaseFileOption = Annotated[Path, typer.Option("--case", help="The case file that has the call.")]
 
 
 def run(
@@ -40,30 +38,6 @@ def run(
         _show(case, found)
     if found.rating.quarantine:
         raise typer.Exit(Exit.BAD_DATA)
-
-
-def explain(
-    call: Annotated[str, typer.Argument(metavar="CALL", help="The id of a call.")],
-    case_file: CaseFileOption,
-    as_json: JsonFlag = False,
-) -> None:
-    """Say how a call got its price: number, prefix, tariff row, seconds, basket, and the price of each level.
-
-    Example: pbx-billing explain c1 --case october.yaml
-    """
-    case = read_or_fail(case_file)
-    found = answer.explained(case, rated(case, DuckDb()), call)
-    if found is None:
-        fail(Exit.REFUSED, f"{call}: no such call on the invoices of {answer.month(case.period)}")
-    if as_json:
-        print_json(found)
-        return
-    table([(name, str(value)) for name, value in found.items() if name != "levels"], ("WHAT", "FOUND"))
-    for level, facts in found.get("levels", {}).items():
-        typer.echo()
-        table(
-            [(name, str(value)) for name, value in facts.items() if name not in ("id", "level")], (level, "")
-        )
 
 
 def read_or_fail(file: Path) -> Case:

@@ -86,17 +86,23 @@ class Intake:
     """None: nothing is too old, and nothing in the future."""
 
     def sort(self, records: Iterable[Record]) -> Sorted:
-        """Sort records that arrived in this order; of two with one key the first is kept."""
+        """Sort records that arrived in this order; of two with one key the first is kept.
+
+        What came before is a duplicate whatever became of it then: a record set aside is looked at once.
+        """
         known: dict[str, str] = {}
+        seen: set[tuple[str, str]] = set()
         kept: list[Record] = []
         quarantine: list[SetAside] = []
         duplicates: list[int] = []
         for record in records:
+            if (record.key, record.content) in seen:
+                duplicates.append(self._landing(record))
+                continue
+            seen.add((record.key, record.content))
             refused = judge(record, known.get(record.key), self.now_ms)
             if refused is not None:
                 quarantine.append(self._aside(record, *refused))
-            elif record.key in known:
-                duplicates.append(self._landing(record))
             else:
                 kept.append(record)
                 known[record.key] = record.content

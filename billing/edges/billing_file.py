@@ -13,6 +13,7 @@ from billing.core import period
 from billing.core.customer import Mode
 from billing.edges.case_file import CustomerFields
 from billing.edges.case_values import Name, Zone
+from runtime import config
 from runtime.config import ConfigModel, ConfigPath, FieldError
 
 DEFAULT: Final = Path("/etc/pbx-billing/billing.yaml")
@@ -106,3 +107,8 @@ class BillingFile(ConfigModel):
         if self.series.invoice == self.series.credit_note:
             raise FieldError("credit notes need numbers of their own", "series", "credit_note")
         return self
+
+
+def schema() -> dict[str, object]:
+    """Its JSON Schema, for editors."""
+    return config.schema(BillingFile)

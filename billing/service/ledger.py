@@ -101,7 +101,7 @@ class Ledger:
             if only is not None and name not in only:
                 continue
             stored = await records.of_month(self.database, name, landing)
-            then = self._contract_then(name)
+            then = self.contracts_then(name)
             found.append(rate_month(contract, landing, stored, self.closings, then, self.runner))
         return found
 
@@ -153,7 +153,9 @@ class Ledger:
         await self.database.write(ratings.replace(landing, results, asked))
         return months, results
 
-    def _contract_then(self, customer: str) -> Callable[[int], Contract | None]:
+    def contracts_then(self, customer: str) -> Callable[[int], Contract | None]:
+        """The customer's contract at each close."""
+
         def then(period: int) -> Contract | None:
             house = self._then.get(period)
             return house.contracts.get(customer) if house else None

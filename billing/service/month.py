@@ -176,6 +176,12 @@ def key_text(key: Key) -> str:
     return " ".join(part.replace("%", "%25").replace(" ", "%20") for part in key)
 
 
+def key_of(text: str) -> Key | None:
+    """The key that is written so; None: no key is."""
+    parts = [part.replace("%20", " ").replace("%25", "%") for part in text.split(" ")]
+    return Key(*parts) if len(parts) == len(Key._fields) else None
+
+
 def _records(stored: Sequence[Stored]) -> list[Record]:
     """Who pays and for how many seconds is the same for every PBX; late records pay what is left (B.r32)."""
     found = []

@@ -100,3 +100,12 @@ async def waiting(database: aiosqlite.Connection, landing: int) -> list[Waiting]
     """What has no price in a month, in order of customer and key."""
     wanted = "SELECT customer, key, reason, detail FROM waiting WHERE landing = ? ORDER BY customer, key"
     return [Waiting(*row) for row in await database.execute_fetchall(wanted, (landing,))]
+
+
+async def of_call(database: aiosqlite.Connection, landing: int, key: str) -> list[Row]:
+    """The rows of a call on a month's invoice, one for each level."""
+    wanted = (
+        "SELECT key, level, class, tariff, place, billed_s, inside_s, price FROM rated"
+        " WHERE landing = ? AND key = ? ORDER BY level"
+    )
+    return [Row(*row) for row in await database.execute_fetchall(wanted, (landing, key))]

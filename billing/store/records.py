@@ -130,6 +130,12 @@ async def hashes(database: aiosqlite.Connection, keys: Iterable[Key]) -> dict[Ke
     return {Key(*row[:3]): row[3] for row in rows}
 
 
+async def one(database: aiosqlite.Connection, key: Key) -> Stored | None:
+    """The record of this key."""
+    wanted = f"{_READ} WHERE source = ? AND call_ref = ? AND leg = ?"
+    return next((_stored(row) for row in await database.execute_fetchall(wanted, tuple(key))), None)
+
+
 async def of_month(database: aiosqlite.Connection, customer: str, landing: int) -> list[Stored]:
     """All records of a customer of those months of which some go on this month's invoice, in order of key."""
     months = "SELECT DISTINCT period FROM record WHERE landing = ?2 AND customer = ?1"

@@ -34,6 +34,17 @@ def test_i2_the_same_key_with_another_content(tmp_path: Path) -> None:
     assert found["counts"]["duplicate"] == 1
 
 
+def test_what_was_set_aside_and_comes_again_is_a_duplicate(tmp_path: Path) -> None:
+    """B.r30: too old, in the future or in conflict, it is looked at once; the sum still holds."""
+    old = call("old", 10, answer="2025-10-20T10:00:00Z")
+    found = answered(
+        tmp_path, old, call("c", 10), call("c", 20), old, call("c", 20), old,
+        period="2025-10", now="2026-10-21T10:00:01Z",
+    )  # fmt: skip
+    assert [(each["id"], each["reason"]) for each in found["quarantine"]] == [("old", "too_old")]
+    assert found["counts"]["duplicate"] == 2
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [

@@ -1,11 +1,13 @@
 """billing.yaml: the example, errors with their places, and the house as it stood at a close."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from billing.edges import houses
+from billing.edges.billing_file import schema
 from runtime.config import ConfigErrors
 from tests.billing.desk import Desk, Json, customer
 
@@ -57,3 +59,9 @@ def test_series_differ(tmp_path: Path) -> None:
     desk = Desk(tmp_path).write(customer(), series={"invoice": "F", "credit_note": "F"})
     with pytest.raises(ConfigErrors, match="credit notes need numbers of their own"):
         houses.read(desk.config)
+
+
+def test_the_schema_for_editors_is_that_of_the_model() -> None:
+    """`make schema` writes it."""
+    copy = json.loads((EXAMPLE.parents[1] / "schema" / "billing.json").read_text())
+    assert copy == schema()
