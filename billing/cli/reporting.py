@@ -1,6 +1,5 @@
 """`pbx-billing report`: where every month stands, what has no price, what waits for a person."""
 
-import datetime
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +8,7 @@ from billing.cli.issuing import folder
 from billing.cli.opening import ConfigOption, NowOption, Opened, period_of, with_ledger
 from billing.core import period as periods
 from billing.core.period import Closed
-from billing.edges import answer
+from billing.edges import answer, instants
 from billing.edges.billing_file import DEFAULT
 from billing.service import ledger as ledgers
 from billing.service.ledger import Ledger
@@ -89,7 +88,7 @@ async def _found(ledger: Ledger, wanted: int | None, now_ms: int) -> dict[str, A
             for each in await records.quarantined(ledger.database)
         ],
         "imports": [
-            {"at": _at(each.at_ms), "file": each.file, "received": each.received, "new": each.new,
+            {"at": instants.utc(each.at_ms), "file": each.file, "received": each.received, "new": each.new,
              "duplicate": each.duplicate, "quarantine": each.quarantine}
             for each in await records.arrivals(ledger.database)
         ],
@@ -108,7 +107,7 @@ async def _period(ledger: Ledger, month: int, now_ms: int) -> dict[str, Any]:
         "period": periods.named(month),
         "state": periods.state(month, ledger.house.today(now_ms), closings),
         "closable_from": periods.closable_from(month, ledger.house.grace_days).isoformat(),
-        "closed": _at(closed.at_ms) if closed else None,
+        "closed": instants.utc(closed.at_ms) if closed else None,
         "hash": link.hash.hex() if link else None,
         **{name: sum(result.counts[name] for result in results) for name in ledgers.COUNTED},
         "ratings": {result.customer: result.digest for result in results if result.customer},
@@ -126,8 +125,3 @@ async def _period(ledger: Ledger, month: int, now_ms: int) -> dict[str, Any]:
         ],
         "no_invoice": closed.without if closed else {},
     }  # fmt: skip
-
-
-def _at(at_ms: int) -> str:
-    found = datetime.datetime.fromtimestamp(at_ms // 1_000, datetime.UTC)
-    return found.isoformat().replace("+00:00", "Z")

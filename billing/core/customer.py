@@ -13,6 +13,7 @@ from billing.core.calendar import Span, Timed
 from billing.core.offer import PAY_PER_USE, Actor, Offer, channels, fits, may_change
 from billing.core.proration import Rule
 from billing.core.refusal import Refused
+from billing.core.switching import Switch
 
 NO_ENTITY: Final = ""
 NO_PRICE: Final = Timed.always(0)
@@ -80,6 +81,8 @@ class Option:
     entity: str = NO_ENTITY
     label: str = ""
     quantity: int = 1
+    history: tuple[Switch, ...] = ()
+    """The commands of which `active` was made, where it was made of commands."""
 
 
 @dataclass(frozen=True, slots=True)

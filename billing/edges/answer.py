@@ -8,9 +8,12 @@ from typing import Any
 
 from billing.core import money
 from billing.core.credit import Credit
+from billing.core.customer import Option
 from billing.core.invoice import Invoice, Line, Sort
 from billing.core.rated import Rated, SetAside
 from billing.core.refusal import Refused
+from billing.core.switching import Switch
+from billing.edges import instants
 from billing.service.bill import Bill, Case, Rating
 
 Json = dict[str, Any]
@@ -40,6 +43,7 @@ def of_bill(case: Case, found: Bill) -> Json:
         "quarantine": [_aside(each) for each in found.rating.quarantine],
         "counts": {"received": found.rating.received, **found.rating.counts},
         "credits": [_credit(name, credit) for name, credit in found.credits.items()],
+        "history": [_switched(option, each) for option in case.customer.options for each in option.history],
     }
 
 
@@ -115,6 +119,18 @@ def _rated(row: Rated) -> Json:
 
 def _aside(each: SetAside) -> Json:
     return {"id": each.key, "reason": each.reason, "detail": each.detail}
+
+
+def _switched(option: Option, switch: Switch) -> Json:
+    return {
+        "option": option.kind,
+        "account": option.account or None,
+        "entity": option.entity or None,
+        "key": switch.key,
+        "at": instants.utc(switch.at_ms),
+        "do": switch.do,
+        "by": switch.by or None,
+    }
 
 
 def _credit(name: str, credit: Credit) -> Json:

@@ -6,7 +6,7 @@ Errors of tariffs and of calls name file and line, also of rows that stand in th
 import datetime
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from billing.core.intake import Intake, LocalDay, Record
 from billing.core.number import Plan
 from billing.core.offer import Actor, Basket, Offer, OfferKind
 from billing.core.proration import Rule
+from billing.core.switching import history, intervals
 from billing.core.tariff import CUSTOMER, LIST, Problem, Row, Tariff
 from billing.core.tariff_text import TariffProblems
 from billing.edges import calls_file, case_file, instants, tariff_file
@@ -159,7 +160,12 @@ def _line(fields: case_file.LineFields) -> Line:
 
 
 def _option(fields: case_file.OptionFields, local_day: LocalDay) -> Option:
-    pairs = ((datetime.date.min, None),) if fields.active is None else fields.active
+    switches = history(each.switch for each in fields.switched or ())
+    pairs: Iterable[tuple[datetime.date | int, datetime.date | int | None]]
+    if fields.switched is not None:
+        pairs = intervals(switches)
+    else:
+        pairs = ((datetime.date.min, None),) if fields.active is None else fields.active
     spans = [_span(on, off, local_day) for on, off in pairs]
     return Option(
         kind=fields.kind,
@@ -169,6 +175,7 @@ def _option(fields: case_file.OptionFields, local_day: LocalDay) -> Option:
         entity=fields.entity or NO_ENTITY,
         label=fields.label,
         quantity=fields.quantity,
+        history=switches,
     )
 
 

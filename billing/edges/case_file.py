@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, Tag, model_validator
 
 from billing.core.number import COUNTRIES, INTERNAL_PLAN
 from billing.core.offer import MAX_BASKETS, PAY_PER_USE, OfferKind
+from billing.core.switching import Do, Switch, conflict
 from billing.core.tariff import LIST
 from billing.core.tariff_text import COLUMNS
 from billing.edges.case_values import (
@@ -137,8 +138,22 @@ class AccountFields(ConfigModel):
     top_ups: tuple[TopUp, ...] = ()
 
 
+class SwitchFields(ConfigModel):
+    """A command that started or stopped an option; sent again with the same key it is the same command."""
+
+    key: Name
+    at: Instant
+    do: Literal["start", "stop"]
+    by: str = ""
+
+    @property
+    def switch(self) -> Switch:
+        """As the core knows it."""
+        return Switch(self.key, self.at, Do(self.do), self.by)
+
+
 class OptionFields(ConfigModel):
-    """A monthly option; `active` are days, both included, or instants, the second excluded."""
+    """A monthly option; `active`: days, both included, or instants, the second excluded; or its commands."""
 
     kind: Name
     label: str = ""
@@ -147,6 +162,21 @@ class OptionFields(ConfigModel):
     monthly: Price
     quantity: Annotated[int, Field(ge=1, le=100_000)] = 1
     active: tuple[tuple[Moment, Moment | None], ...] | None = None
+    switched: tuple[SwitchFields, ...] | None = None
+
+    @model_validator(mode="after")
+    def _is_switched_once(self) -> "OptionFields":
+        if self.switched is None:
+            return self
+        if self.active is not None:
+            raise FieldError("an option has `active` or `switched`, not both", "switched")
+        index = conflict(each.switch for each in self.switched)
+        if index is not None:
+            raise FieldError(
+                f'another command has the key "{self.switched[index].key}"; give each its own',
+                "switched", index, "key",
+            )  # fmt: skip
+        return self
 
 
 class CallFields(ConfigModel):

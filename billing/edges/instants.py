@@ -36,7 +36,12 @@ def local_days(where: ZoneInfo) -> LocalDay:
     return day
 
 
-def shown(instant_ms: int, where: ZoneInfo) -> str:
+def shown(instant_ms: int, where: datetime.tzinfo) -> str:
     """Local time with its offset: `2026-10-25T02:59:30+02:00`."""
     local = (_EPOCH + datetime.timedelta(milliseconds=instant_ms)).astimezone(where)
     return local.isoformat(timespec="seconds")
+
+
+def utc(instant_ms: int) -> str:
+    """`2026-10-25T00:59:30Z`; a part of a second is left out."""
+    return shown(instant_ms, datetime.UTC).replace("+00:00", "Z")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from runtime.config import ConfigErrors
 from tests.billing.cases import nets, run, total
 
 IVR: dict[str, Any] = {"kind": "ivr", "monthly": "15.00"}
@@ -65,6 +66,36 @@ def test_a10_days_are_local(tmp_path: Path) -> None:
     options = ivr(("2026-10-31T23:30:00Z", None))
     assert run(tmp_path, options=options)["invoices"] == []
     assert total(run(tmp_path, period="2026-11", options=options)) == "15.00"
+
+
+def switched(*commands: tuple[str, str, str]) -> list[dict[str, Any]]:
+    return [{**IVR, "switched": [{"key": k, "at": at, "do": do, "by": "anna"} for k, at, do in commands]}]
+
+
+def test_a13_a_command_that_comes_twice(tmp_path: Path) -> None:
+    """B.A13: one interval, one row of history; starting what is on changes no interval either."""
+    start, stop = ("k1", "2026-10-10T08:00:00Z", "start"), ("k2", "2026-10-14T08:00:00Z", "stop")
+    once = run(tmp_path, options=switched(start, stop))
+    assert nets(once) == ["2.42"]
+    assert run(tmp_path, options=switched(start, start, stop, start, stop)) == once
+    assert [(row["option"], row["at"], row["do"], row["by"]) for row in once["history"]] == [
+        ("ivr", "2026-10-10T08:00:00Z", "start", "anna"), ("ivr", "2026-10-14T08:00:00Z", "stop", "anna")
+    ]  # fmt: skip
+    again = run(tmp_path, options=switched(start, ("k3", "2026-10-12T08:00:00Z", "start"), stop))
+    assert nets(again) == ["2.42"]
+    assert len(again["history"]) == 3
+    open_ = run(tmp_path, options=switched(stop, ("k3", "2026-10-20T08:00:00Z", "start"), start))
+    assert nets(open_) == ["8.23"]  # 5 days, and 12 to the end of the month
+
+
+def test_a13_a_key_has_one_command(tmp_path: Path) -> None:
+    """B.A13: the same key with another command is refused where it stands; so is a second way to say it."""
+    start = ("k1", "2026-10-10T08:00:00Z", "start")
+    with pytest.raises(ConfigErrors, match=r"switched\[1\].key: another command has the key \"k1\""):
+        run(tmp_path, options=switched(start, ("k1", "2026-10-11T08:00:00Z", "start")))
+    both = [{**switched(start)[0], "active": [["2026-10-01", "2026-10-14"]]}]
+    with pytest.raises(ConfigErrors, match="`active` or `switched`, not both"):
+        run(tmp_path, options=both)
 
 
 @pytest.mark.parametrize(
