@@ -19,6 +19,6 @@ app = application(
     extra="billing",
 )
 app.add_typer(
-    application("Tariffs before they count.", {"check": "billing.cli.pricing:check"}, extra="billing"),
+    application("Tariffs before they count.", {"check": "billing.cli.checking:check"}, extra="billing"),
     name="tariff",
 )

@@ -1,4 +1,4 @@
-"""Commands on tariffs: check a file before it counts, and price a call that nobody has made yet."""
+"""`pbx-billing simulate`: the price of a call that nobody has made yet; what commands on tariffs share."""
 
 import datetime
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from billing.core import destinations
 from billing.core.customer import NO_ENTITY
 from billing.core.number import COUNTRIES, Form, Plan, normalise
 from billing.core.offer import PAY_PER_USE
@@ -20,46 +19,6 @@ from runtime.config import ConfigErrors
 
 Country = Annotated[str, typer.Option("--country", help="Where the line is: FR or IT.")]
 On = Annotated[str | None, typer.Option("--on", help="Local day, such as 2026-11-01; default: today.")]
-MAX_SHOWN = 20
-
-
-def check(
-    file: Annotated[Path, typer.Argument(metavar="TARIFF", help="A tariff: CSV.")],
-    country: Country = "FR",
-    on: On = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Check a tariff: all errors of its rows at once, and which destinations of a country it does not price.
-
-    Exit code 4 with errors, 1 when destinations are missing, else 0.
-
-    Example: pbx-billing tariff check list.csv --country FR
-    """
-    tariff = Tariff(CUSTOMER, _rows(file))
-    day = _day(on)
-    missing = destinations.unpriced(tariff, _known(country), day)
-    ended = [row for row in tariff.rows if not row.valid(day)]
-    if as_json:
-        print_json(
-            {
-                "rows": len(tariff.rows),
-                "tariff": tariff.digest,
-                "not_valid_on_day": [row.place for row in ended],
-                "missing": [
-                    {"prefix": each.prefix, "kind": each.kind, "class": each.class_} for each in missing
-                ],
-            }
-        )
-    else:
-        typer.echo(
-            f"{len(tariff.rows)} rows, {len(ended)} of them not valid on {day}, tariff {tariff.digest[:12]}"
-        )
-        if missing:
-            typer.echo(f"\n{len(missing)} destinations of {country} have no price:")
-            shown = [(each.prefix, each.kind, each.class_, each.label) for each in missing[:MAX_SHOWN]]
-            table(shown, ("PREFIX", "KIND", "CLASS", "WHAT"))
-    if missing:
-        raise typer.Exit(Exit.REFUSED)
 
 
 def simulate(
@@ -78,13 +37,13 @@ def simulate(
 
     Example: pbx-billing simulate 0612345678 125 --tariff list.csv
     """
-    found = normalise(number, Plan(_known(country), trunk_prefix))
+    found = normalise(number, Plan(known(country), trunk_prefix))
     if kind not in KINDS:
         fail(Exit.USAGE, f"--kind: expected {', '.join(KINDS)}, found {kind}")
     if found is None:
         fail(Exit.REFUSED, f'number: "{number}" has no form of a number of {country}; the call would wait')
-    day = _day(on)
-    prices = Prices((Tariff(CUSTOMER, _rows(tariff)),), {})
+    day = day_of(on)
+    prices = Prices((Tariff(CUSTOMER, rows_of(tariff)),), {})
     call = Call(
         number, "", "", NO_ENTITY, PAY_PER_USE.name, kind, found, 0, day, day.year * 100 + day.month, seconds
     )
@@ -118,7 +77,8 @@ def _show(rated: Rated, row: Row | None, number: str, as_json: bool) -> None:
         )
 
 
-def _rows(file: Path) -> tuple[Row, ...]:
+def rows_of(file: Path) -> tuple[Row, ...]:
+    """The rows of a tariff file; or all its errors, and exit code 4."""
     if not file.is_file():
         fail(Exit.USAGE, f"{file}: there is no such file")
     try:
@@ -127,13 +87,15 @@ def _rows(file: Path) -> tuple[Row, ...]:
         fail(Exit.BAD_DATA, errors.report("nothing was loaded"))
 
 
-def _known(country: str) -> str:
+def known(country: str) -> str:
+    """A country whose numbers can be read; or exit code 2."""
     if country not in COUNTRIES:
         fail(Exit.USAGE, f"--country: expected {' or '.join(COUNTRIES)}, found {country}")
     return country
 
 
-def _day(text: str | None) -> datetime.date:
+def day_of(text: str | None) -> datetime.date:
+    """The day of --on, or today; or exit code 2."""
     if text is None:
         return datetime.datetime.now(datetime.UTC).astimezone().date()
     try:

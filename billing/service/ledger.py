@@ -13,6 +13,7 @@ from billing.core import calendar
 from billing.core import period as periods
 from billing.core.period import Closed
 from billing.core.rated import Reason, Verdict
+from billing.service.bill import Case
 from billing.service.engine import Runner
 from billing.service.house import Contract, House
 from billing.service.month import Month, key_text, rate_month
@@ -103,6 +104,21 @@ class Ledger:
             stored = await records.of_month(self.database, name, landing)
             then = self.contracts_then(name)
             found.append(rate_month(contract, landing, stored, self.closings, then, self.runner))
+        return found
+
+    async def cases(self, period: int) -> dict[str, Case]:
+        """The calls of a month, open or closed, by customer, at the terms of today; nothing is written."""
+        found = {}
+        for name, contract in self.house.contracts.items():
+            stored = [
+                each
+                for each in await records.of_month(self.database, name, period)
+                if each.period == each.landing == period
+            ]
+            if stored:
+                found[name] = (
+                    rate_month(contract, period, stored, {}, lambda _: None, self.runner).parts[-1].case
+                )
         return found
 
     async def nobodys(self, landing: int) -> Result | None:
