@@ -48,6 +48,8 @@ def close(
         correcting.finish(ledger, opened.shelf)
         if dry_run and ledger.closed_period(month) is None:
             return await closing.preview(ledger, month, opened.now_ms)
+        if notice := opened.printer.notice():
+            typer.echo(notice, err=True)
         return await closing.close(
             ledger, month, opened.now_ms, opened.printer, opened.shelf, allow_suspense=allow_suspense
         )

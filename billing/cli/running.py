@@ -1,32 +1,48 @@
 """`pbx-billing run`: the invoices of a case file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from billing.cli.opening import NowOption, instant
 from billing.core.invoice import Invoice, Sort
 from billing.core.refusal import Refused
-from billing.edges import answer
+from billing.edges import answer, houses
 from billing.edges import case as cases
+from billing.edges.artefacts import directory
+from billing.edges.artefacts.printer import Printer
+from billing.service import drafting
 from billing.service.bill import Bill, Case, bill
+from billing.service.house import House
+from billing.service.month import Month, Part
 from billing.service.runners import DuckDb
 from runtime.cli import Cell, Exit, JsonFlag, fail, print_json, table
 from runtime.config import ConfigErrors
 
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="DIR", help="Write drafts of all artefacts into it; it is made."),
+]
+
 
 def run(
     file: Annotated[Path, typer.Argument(metavar="CASE", help="A billing case: YAML or JSON.")],
+    output: OutputOption = None,
+    now: NowOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Rate a customer's period and make its invoices, from one file that says everything.
 
-    Exit code 1 when the rules refuse an invoice, 4 when the file is no case or records were set aside
-    (quarantine): the answer is printed all the same. Nothing is stored, nothing is numbered.
+    With --output also as PDF, Factur-X, call detail and statements, all that a close would write, numbered
+    as drafts. Exit code 1 when the rules or a validator refuse an invoice, 4 when the file is no case or
+    records were set aside (quarantine): the answer is printed all the same. Nothing is stored or issued.
 
-    Example: pbx-billing run october.yaml --json
+    Example: pbx-billing run october.yaml --output invoices
     """
     case = read_or_fail(file)
+    house = None if output is None else _house(file, output)
     found = bill(case, DuckDb())
     if not isinstance(found, Bill):
         if as_json:
@@ -36,8 +52,46 @@ def run(
         print_json(answer.of_bill(case, found))
     else:
         _show(case, found)
+    if house is not None and output is not None:
+        _write(case, found, house, output, instant(now))
     if found.rating.quarantine:
         raise typer.Exit(Exit.BAD_DATA)
+
+
+def _house(file: Path, output: Path) -> House:
+    """Who sells to whom, before anything is rated: what --output needs and is not there ends the program."""
+    house = houses.of_case(file)
+    if house is None:
+        fail(Exit.USAGE, f"{file}: seller, buyer: missing; --output prints invoices and needs both")
+    if output.exists():
+        fail(Exit.USAGE, f"{output}: is there already; remove it, or name a directory that is not there")
+    return house
+
+
+def _write(case: Case, found: Bill, house: House, output: Path, now_ms: int) -> None:
+    """The files of drafts, by the printer that a close uses."""
+    if found.rating.suspense:
+        fail(
+            Exit.REFUSED, f"suspense: {len(found.rating.suspense)} calls have no price; no files were written"
+        )
+    ((name, contract),) = house.contracts.items()
+    month = Month(contract, case.period, (Part(case, found.rating),), found.rating.suspense)
+    ((_, papers),) = drafting.papers(house, case.period, now_ms, [month], {name: found.invoices})
+    printer = Printer()
+    files = printer.print(contract, case.period, papers)
+    if not isinstance(files, Mapping):
+        fail(Exit.REFUSED, "\n".join(f"invalid_invoice: {each.number}: {each.text}" for each in files))
+    try:
+        if papers:
+            directory.write(output / name, files)
+        for level, statement in printer.statements(contract, case.period, month.details).items():
+            directory.write(output / f"{name}.{level}", statement)
+    except OSError as error:
+        fail(Exit.REFUSED, f"{output}: {error.strerror}")
+    told = [path.relative_to(output).as_posix() for path in sorted(output.rglob("*")) if path.is_file()]
+    typer.echo(f"\n{output}: {', '.join(told)}", err=True)
+    if notice := printer.notice():
+        typer.echo(notice, err=True)
 
 
 def read_or_fail(file: Path) -> Case:

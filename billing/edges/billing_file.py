@@ -5,7 +5,7 @@ Source: contract.md "Configuration". Strict: all errors at once, each with its p
 
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -13,37 +13,15 @@ from billing.core import period
 from billing.core.customer import Mode
 from billing.edges.case_file import CustomerFields
 from billing.edges.case_values import Name, Zone
+from billing.edges.party_fields import Language, PartyFields, PaymentFields
 from runtime import config
 from runtime.config import ConfigModel, ConfigPath, FieldError
 
 DEFAULT: Final = Path("/etc/pbx-billing/billing.yaml")
 
 _LEVEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
-Language = Literal["fr", "it", "de", "en"]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Series = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,4}$")]
-
-
-class PartyFields(ConfigModel):
-    """Who sells or buys, as it is printed on invoices."""
-
-    name: Name
-    street: Name
-    postcode: Name
-    city: Name
-    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
-    vat_id: str = ""
-    legal_id: str = ""
-    endpoint: str = ""
-    email: str = ""
-
-
-class PaymentFields(ConfigModel):
-    """How to pay."""
-
-    iban: str = ""
-    bic: str = ""
-    terms: str = ""
 
 
 class SeriesFields(ConfigModel):

@@ -32,6 +32,7 @@ from billing.edges.case_values import (
     Weight,
     Zone,
 )
+from billing.edges.party_fields import Language, PartyFields, PaymentFields
 from runtime.config import ConfigModel, ConfigPath, FieldError
 
 MAX_MINUTES = 1_000_000
@@ -295,6 +296,12 @@ class CaseFile(CustomerFields):
     calls: Calls = ()
     closed: Mapping[Month, Instant] = {}
     now: Instant | None = None
+    seller: PartyFields | None = None
+    buyer: PartyFields | None = None
+    payment: PaymentFields = PaymentFields()
+    due_days: Annotated[int, Field(ge=0, le=365)] = 30
+    language: Language = "fr"
+    vat_reason: str = ""
 
 
 def _names(entity: str | tuple[EntityChange, ...] | None) -> Sequence[str]:

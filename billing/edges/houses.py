@@ -2,16 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
-from billing.core.document import Party, Payment
 from billing.edges import case, instants
-from billing.edges.billing_file import BilledCustomer, BillingFile, PartyFields
+from billing.edges.billing_file import BilledCustomer, BillingFile
 from billing.edges.case import Standing
+from billing.edges.case_file import CaseFile
 from billing.service.house import Contract, House
 from runtime import config
 from runtime.config import ConfigErrors, text_of
 
 Read = Callable[[Path], bytes]
+
+DRAFTS: Final = "DRAFT-"
+"""Before the month in the numbers of invoices that nobody issued."""
 
 
 def read(path: Path) -> tuple[BillingFile, House]:
@@ -53,8 +57,8 @@ def _read(path: Path, read_bytes: Read) -> tuple[BillingFile, House]:
     if errors:
         raise ConfigErrors(errors)
     house = House(
-        seller=_party(written.seller),
-        payment=Payment(written.payment.iban, written.payment.bic, written.payment.terms),
+        seller=written.seller.party,
+        payment=written.payment.payment,
         due_days=written.due_days,
         local_day=instants.local_days(where),
         contracts=contracts,
@@ -72,12 +76,34 @@ def _contract(customer: BilledCustomer, standing: Standing) -> Contract:
         sources=customer.sources,
         terms=case.terms_of(customer, standing),
         zone=customer.zone,
-        buyer=_party(customer.buyer),
+        buyer=customer.buyer.party,
         language=customer.language,
         vat_reason=customer.vat_reason,
         is_masked=customer.masked,
     )
 
 
-def _party(fields: PartyFields) -> Party:
-    return Party(**fields.model_dump())
+def of_case(path: Path) -> House | None:
+    """The seller and the one customer of a case file that names both; None: it does not. ConfigErrors."""
+    written = config.load(path, CaseFile)
+    if written.seller is None or written.buyer is None:
+        return None
+    terms = case.terms_of(written, Standing(path))
+    contract = Contract(
+        name=path.stem,
+        sources=(),
+        terms=terms,
+        zone=written.zone,
+        buyer=written.buyer.party,
+        language=written.language,
+        vat_reason=written.vat_reason,
+    )
+    return House(
+        seller=written.seller.party,
+        payment=written.payment.payment,
+        due_days=written.due_days,
+        local_day=terms.local_day,
+        contracts={contract.name: contract},
+        files={},
+        invoice_series=DRAFTS,
+    )

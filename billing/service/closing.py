@@ -6,18 +6,14 @@ nothing and the next run makes all of it anew, one behind it leaves only the pub
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 from billing.core import period as periods
-from billing.core.detail import Detail
-from billing.core.document import Document
 from billing.core.invoice import Invoice
 from billing.core.invoicing import Invoices
 from billing.core.period import Closed
 from billing.core.refusal import Code, Refused
-from billing.core.tariff import CUSTOMER
-from billing.service.house import Contract
+from billing.service import drafting
 from billing.service.ledger import Ledger
 from billing.service.month import Month
 from billing.service.papers import Paper, Printer, Shelf
@@ -95,7 +91,7 @@ async def close(
     made, refused = _drafted(months)
     if refused:
         return refused
-    papers = _papers(ledger, period, now_ms, months, made)
+    papers = drafting.papers(ledger.house, period, now_ms, months, made)
     artefacts = _staged(period, papers, printer, shelf)
     if not isinstance(artefacts, Mapping):
         return artefacts
@@ -176,47 +172,6 @@ def _drafted(months: Sequence[Month]) -> tuple[dict[str, Invoices], tuple[Refuse
         else:
             refused += [Refused(no.code, f"{each.contract.name}: {no.why}") for no in found]
     return made, tuple(refused)
-
-
-def _papers(
-    ledger: Ledger, period: int, now_ms: int, months: Sequence[Month], made: Mapping[str, Invoices]
-) -> list[tuple[Month, list[Paper]]]:
-    """Numbered without gap, in the order of billing.yaml and of the invoices of each customer."""
-    found, number = [], 0
-    for each in months:
-        own = []
-        for invoice in made[each.contract.name].invoices:
-            number += 1
-            name = f"{ledger.house.invoice_series}{periods.named(period)}-{number:04}"
-            document = dated(ledger, each.contract, invoice, name, now_ms)
-            own.append(Paper(document, _billed(each, invoice)))
-        found.append((each, own))
-    return found
-
-
-def dated(ledger: Ledger, contract: Contract, invoice: Invoice, number: str, now_ms: int) -> Document:
-    """A document of today."""
-    issued = ledger.house.local_day(now_ms)
-    return Document(
-        number=number,
-        issued=issued,
-        due=issued + timedelta(days=ledger.house.due_days),
-        seller=ledger.house.seller,
-        buyer=contract.buyer,
-        invoice=invoice,
-        language=contract.language,
-        payment=ledger.house.payment,
-        vat_reason=contract.vat_reason,
-    )
-
-
-def _billed(each: Month, invoice: Invoice) -> tuple[Detail, ...]:
-    """The calls of an invoice at the customer's price: of its entities, or all of them."""
-    details = [detail for detail in each.details if detail.level == CUSTOMER]
-    if invoice.entity:
-        entities = {invoice.entity, *invoice.entity.split(" + ")}
-        details = [detail for detail in details if detail.entity in entities]
-    return tuple(details)
 
 
 def _staged(

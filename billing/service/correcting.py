@@ -8,7 +8,7 @@ from billing.core import period as periods
 from billing.core.document import Document
 from billing.core.invoice import Invoice
 from billing.core.refusal import Code, Refused
-from billing.service.closing import dated
+from billing.service.drafting import dated
 from billing.service.house import Contract
 from billing.service.ledger import Ledger
 from billing.service.papers import Paper, Printer, Shelf
@@ -72,7 +72,7 @@ def _about(ledger: Ledger, contract: Contract, invoice: Document, made: Invoice,
     """The credit note, between the parties that the invoice had, with the next number of this month."""
     month = calendar.period_of(ledger.house.local_day(now_ms))
     return replace(
-        dated(ledger, contract, made, _number(ledger, month), now_ms),
+        dated(ledger.house, contract, made, _number(ledger, month), now_ms),
         seller=invoice.seller,
         buyer=invoice.buyer,
         language=invoice.language,

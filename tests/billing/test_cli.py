@@ -4,14 +4,17 @@ import json
 import re
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from pypdf import PdfReader
 from typer.testing import CliRunner, Result
 
 from billing.cli import app
 from licence_master.config import ChannelsFile
 from runtime.config import load
+from tests.billing.desk import NOVEMBER, Desk, customer
 
 CONFIG = Path(__file__).parents[2] / "config" / "billing"
 OCTOBER = str(CONFIG / "october.yaml")
@@ -132,3 +135,57 @@ def test_without_the_extra_it_says_what_to_install(words: tuple[str, ...]) -> No
     )
     said = "pyarrow is not installed; run: pip install 'pbx-licences[billing]'\n"
     assert (done.returncode, done.stderr) == (2, said)
+
+
+def test_run_writes_drafts_of_all_that_a_close_writes(tmp_path: Path) -> None:
+    """The example month, one command: a valid invoice whose first page says what is owed and why."""
+    output = tmp_path / "invoices"
+    done = told("run", OCTOBER, "--output", str(output), "--now", "2026-11-05T09:00:00Z")
+    assert f"{output}: october/DRAFT-2026-10-0001.csv, october/DRAFT-2026-10-0001.pdf" in done.stderr
+    summed = json.loads((output / "october" / "run.json").read_text())
+    assert (summed["totals"]["gross"], summed["counts"]["calls"]) == ("138.70", 8)
+    page = (output / "october" / "DRAFT-2026-10-0001.pdf").read_bytes()
+    first = PdfReader(BytesIO(page)).pages[0].extract_text()
+    for said in ("Menuiserie Dubois SARL", "FR83404833048", "5 décembre 2026", "Total TTC", "138,70"):
+        assert said in first
+    theirs = b"".join(path.read_bytes() for path in (output / "october").glob("*[vln]"))
+    assert b"resale" not in theirs
+    assert b"6.125000" not in theirs
+    assert b"6.125000" in (output / "october.resale" / "statement.csv").read_bytes()
+    told("run", OCTOBER, "--output", str(output), code=2)
+
+
+def test_run_writes_nothing_of_a_case_that_cannot_be_printed(tmp_path: Path) -> None:
+    """Without a seller, with calls that have no price, with a buyer that a validator refuses."""
+    words = Path(OCTOBER).read_text()
+    for name in ("list.csv", "resale.csv"):
+        (tmp_path / name).write_bytes((CONFIG / name).read_bytes())
+    case, output = tmp_path / "case.yaml", tmp_path / "out"
+    for old, new, code, said in (
+        ("seller:", "# seller:\nbuyer_:", 4, "buyer_"),
+        ('legal_id: "404833048"', 'legal_id: "4"', 1, "invalid_invoice: DRAFT-2026-10-0001: "),
+        (
+            'dialled: "201"',
+            'dialled: "anonymous"',
+            1,
+            "suspense: 1 calls have no price; no files were written",
+        ),
+    ):
+        case.write_text(words.replace(old, new))
+        done = told("run", str(case), "--output", str(output), code=code)
+        assert said in done.stderr
+        assert not output.exists()
+    case.write_text('period: "2026-10"\n')
+    assert "seller, buyer: missing" in told("run", str(case), "--output", str(output), code=2).stderr
+
+
+def test_a_close_without_the_extra_says_what_to_install(tmp_path: Path) -> None:
+    """It goes on with plain HTML; a real process without WeasyPrint."""
+    desk = Desk(tmp_path).write(customer(), einvoice=True)
+    words = desk.arguments("close", "2026-10", now=NOVEMBER)
+    program = "import sys; sys.modules['weasyprint'] = None; from billing.cli import app; app()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "pip install 'pbx-licences[einvoice]'" in done.stderr) == (0, True)
+    assert (desk.artefacts / "2026-10" / "dubois" / "F2026-10-0001.html").exists()

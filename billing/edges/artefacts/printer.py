@@ -37,6 +37,10 @@ class Printer:
         documents = [paper.document for paper in papers]
         return files | {"run.json": run.run_json(period, documents, calls, files)}
 
+    def notice(self) -> str:
+        """What to install for the e-invoices that are wanted and cannot be made; "": nothing."""
+        return run.notice() if self.einvoice else ""
+
     def statements(
         self, contract: Contract, period: int, details: Sequence[Detail]
     ) -> Mapping[str, Mapping[str, bytes]]:

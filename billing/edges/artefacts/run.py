@@ -78,6 +78,15 @@ def papers(issues: Sequence[Issue], *, ubl: bool, plain: bool) -> Iterator[Made]
             yield Made(number, {}, tuple(map(str, answer.findings)))
 
 
+def notice() -> str:
+    """What to install for e-invoices; "": they can be made."""
+    try:
+        import billing.edges.einvoice.issue  # noqa: F401 - the import is the question
+    except ExtraMissingError as missing:
+        return str(missing)
+    return ""
+
+
 def plain_paper(issue: Issue, notice: str) -> Made:
     """The invoice without the extra."""
     page = view(issue.document, IsoDates())

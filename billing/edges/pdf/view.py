@@ -13,6 +13,8 @@ from billing.edges.pdf.figures import FIGURES, Figures
 from billing.edges.pdf.remarks import NOTES, remark
 
 ONE_PAGE = 24
+HEADING_ROWS = 2
+"""A heading is as high as so many rows."""
 # What all entities share, and what belongs to none of them (B.r24): their words in texts.yaml.
 NAMED = {"": "company", "(none)": "no_entity"}
 
@@ -62,7 +64,8 @@ class Page:
     @property
     def long(self) -> bool:
         """Whether its lines are set closer, since they fill more than a page."""
-        return sum(len(section.rows) for section in self.sections) > ONE_PAGE
+        headings = sum(HEADING_ROWS for section in self.sections if section.heading)
+        return sum(len(section.rows) for section in self.sections) + headings > ONE_PAGE
 
 
 HEADINGS = ("bill_to", "account", "item", "quantity", "unit", "net", "usage")
@@ -79,7 +82,7 @@ def view(document: Document, dates: Dates) -> Page:
         number=document.number,
         subtitle=subtitle(document, words, dates),
         seller=address(document.seller, document.buyer),
-        buyer=address(document.buyer, document.seller),
+        buyer=(*address(document.buyer, document.seller), *registered(document.buyer, words)),
         imprint=imprint(document.seller, words),
         words={key: words.say(key, name="").strip() for key in HEADINGS},
         due=due(document, words, figures, dates),
@@ -109,10 +112,15 @@ def legal_id(who: Party, words: Catalogue) -> str:
 def imprint(who: Party, words: Catalogue) -> str:
     """Who the seller is, for the foot of each page."""
     said = [", ".join(address(who, who))]
-    said += [f"{legal_id(who, words)} {who.legal_id}"] if who.legal_id else []
-    said += [f"{words.say('vat_id')} {who.vat_id}"] if who.vat_id else []
+    said += registered(who, words)
     said += [who.email] if who.email else []
     return " · ".join(said)
+
+
+def registered(who: Party, words: Catalogue) -> tuple[str, ...]:
+    """Who they are for the register of companies and for the tax office."""
+    legal = (f"{legal_id(who, words)} {who.legal_id}",) if who.legal_id else ()
+    return (*legal, f"{words.say('vat_id')} {who.vat_id}") if who.vat_id else legal
 
 
 def subtitle(document: Document, words: Catalogue, dates: Dates) -> str:
@@ -130,12 +138,10 @@ def due(document: Document, words: Catalogue, figures: Figures, dates: Dates) ->
 
 
 def facts(document: Document, words: Catalogue, dates: Dates) -> tuple[tuple[str, str], ...]:
-    """Period, entity, and who the customer is for the tax office."""
+    """Period and entity."""
     first, _ = month(document.invoice.period)
     said = [(words.say("period"), dates.month(first))]
     said += [(words.say("entity"), document.invoice.entity)] if document.invoice.entity else []
-    said += [(words.say("vat_id"), document.buyer.vat_id)] if document.buyer.vat_id else []
-    said += [(legal_id(document.buyer, words), document.buyer.legal_id)] if document.buyer.legal_id else []
     return tuple(said)
 
 
