@@ -140,6 +140,14 @@ class Ledger:
         found = [each for each in await records.landings(self.database) if each not in self.closings]
         return min(found, default=None)
 
+    async def unrated(self) -> dict[int, set[str]]:
+        """Customers of today, and nobody, with records of open months that were not rated since they came."""
+        found: dict[int, set[str]] = {}
+        for landing, customer in await ratings.missing(self.database, max(self.closings, default=0)):
+            if customer == NOBODY or customer in self.house.contracts:
+                found.setdefault(landing, set()).add(customer)
+        return found
+
     async def carried(self, landing: int, keys: Collection[str], at_ms: int) -> list[Stored]:
         """Records that wait when their month is closed, as if they came behind it."""
         stored = [

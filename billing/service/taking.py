@@ -15,7 +15,7 @@ from billing.core.intake import Record, judge
 from billing.core.rated import Reason, Verdict
 from billing.service.ledger import Ledger
 from billing.service.month import key_text
-from billing.store import records
+from billing.store import ratings, records
 from billing.store.records import Arrival, Aside, Stored
 from runtime.store import Statement
 from telephony.cdr.record import Cdr
@@ -59,9 +59,11 @@ class _Batch:
 async def take(
     ledger: Ledger, file: str, rows: Iterable[Cdr | Unreadable], now_ms: int, tell: Tell = lambda _: None
 ) -> Taken:
-    """Take the rows of a file; a crash loses no batch that was taken, and none counts twice."""
+    """Take the rows of a file; a crash loses no batch that was taken, and none counts twice.
+
+    A batch takes the ratings of its months away, so the next import knows what one that died did not rate.
+    """
     kept: set[str] = set()
-    touched: dict[int, set[str]] = {}
     asides: list[Aside] = []
     found: Counter[str] = Counter()
     waiting = iter(rows)
@@ -70,12 +72,10 @@ async def take(
         batch = await _judged(ledger, chunk, at_ms, now_ms)
         await ledger.database.write(_statements(batch, at_ms))
         kept |= {key_text(each.cdr.key) for each in batch.kept}
-        for each in batch.kept:
-            touched.setdefault(each.landing, set()).add(each.customer)
         asides += batch.asides
         found.update(received=len(chunk), new=len(batch.kept), duplicate=batch.duplicates)
         tell(found["received"])
-    verdicts = await _verdicts(ledger, kept, touched)
+    verdicts = await _verdicts(ledger, kept)
     counts = {
         **{verdict: verdicts.count(verdict) for verdict in Verdict},
         Verdict.DUPLICATE: found["duplicate"],
@@ -112,7 +112,11 @@ def _refused(cdr: Cdr, hash_: bytes, there: bytes | None, now_ms: int) -> tuple[
 
 def _statements(batch: _Batch, at_ms: int) -> list[Statement]:
     kept, asides = records.keep(batch.kept), records.put_aside(batch.asides, at_ms)
-    return [*kept, *asides, records.stamped(at_ms)]
+    touched: dict[int, set[str]] = {}
+    for each in batch.kept:
+        touched.setdefault(each.landing, set()).add(each.customer)
+    stale = [one for landing, names in touched.items() for one in ratings.replace(landing, [], names)]
+    return [*kept, *asides, *stale, records.stamped(at_ms)]
 
 
 def _aside(cdr: Cdr, reason: Reason, detail: str) -> Aside:
@@ -125,10 +129,10 @@ def _unreadable(row: Unreadable) -> Aside:
     return Aside(digest, Reason.UNREADABLE, f"{row.place}: {row.why}", row.text)
 
 
-async def _verdicts(ledger: Ledger, kept: set[str], touched: dict[int, set[str]]) -> list[Verdict]:
+async def _verdicts(ledger: Ledger, kept: set[str]) -> list[Verdict]:
     """Of the new records, after the months of their customers were rated with them."""
     found: list[Verdict] = []
-    for landing, customers in sorted(touched.items()):
+    for landing, customers in (await ledger.unrated()).items():
         months, results = await ledger.rate(landing, customers)
         for month in months:
             found += [verdict for key, verdict in month.verdicts().items() if key in kept]

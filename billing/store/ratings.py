@@ -102,6 +102,15 @@ async def waiting(database: aiosqlite.Connection, landing: int) -> list[Waiting]
     return [Waiting(*row) for row in await database.execute_fetchall(wanted, (landing,))]
 
 
+async def missing(database: aiosqlite.Connection, behind: int) -> list[tuple[int, str]]:
+    """(landing, customer) of records in months behind this one that have no rating, in order."""
+    wanted = (
+        "SELECT DISTINCT landing, customer FROM record WHERE landing > ? AND NOT EXISTS (SELECT 1 FROM rating"
+        " WHERE rating.landing = record.landing AND rating.customer = record.customer) ORDER BY 1, 2"
+    )
+    return [(row[0], row[1]) for row in await database.execute_fetchall(wanted, (behind,))]
+
+
 async def of_call(database: aiosqlite.Connection, landing: int, key: str) -> list[Row]:
     """The rows of a call on a month's invoice, one for each level."""
     wanted = (

@@ -15,6 +15,7 @@ from billing.cli import app
 from licence_master.config import ChannelsFile
 from runtime.config import load
 from tests.billing.desk import NOVEMBER, Desk, customer
+from tests.billing.documents import PRINTING
 
 CONFIG = Path(__file__).parents[2] / "config" / "billing"
 OCTOBER = str(CONFIG / "october.yaml")
@@ -137,6 +138,7 @@ def test_without_the_extra_it_says_what_to_install(words: tuple[str, ...]) -> No
     assert (done.returncode, done.stderr) == (2, said)
 
 
+@PRINTING
 def test_run_writes_drafts_of_all_that_a_close_writes(tmp_path: Path) -> None:
     """The example month, one command: a valid invoice whose first page says what is owed and why."""
     output = tmp_path / "invoices"
