@@ -10,12 +10,13 @@ import typer
 from billing.cli.opening import ConfigOption, Opened, period_of, with_ledger
 from billing.cli.pricing import Country, On, day_of, known, rows_of
 from billing.cli.running import read_or_fail
-from billing.core import destinations
+from billing.core.destinations import unpriced
 from billing.core.number import Plan
 from billing.core.tariff import CUSTOMER, LIST, Row, Tariff
 from billing.core.tariff_reach import unreachable
 from billing.edges import answer
 from billing.edges.billing_file import DEFAULT
+from billing.edges.destinations_file import destinations
 from billing.service import comparing
 from billing.service.bill import Case
 from billing.service.comparing import Difference
@@ -61,7 +62,7 @@ def check(
     """
     rows, day = rows_of(file), day_of(on)
     tariff = Tariff(CUSTOMER, rows)
-    missing = destinations.unpriced(tariff, known(country), day)
+    missing = unpriced(tariff, destinations(known(country)), day)
     lost = unreachable(tariff, Plan(country), day)
     dear = comparing.dearer(rows_of(against), rows, day, DuckDb()) if against else ()
     cases = _cases(case_file, month, config)

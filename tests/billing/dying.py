@@ -35,10 +35,9 @@ def die_behind(step: int) -> None:
 
     write = Database.write
 
-    async def written(self: Database, *given: Any, **named: Any) -> Any:
-        answer = await write(self, *given, **named)
+    async def written(self: Database, *given: Any, **named: Any) -> None:
+        await write(self, *given, **named)
         count()
-        return answer
 
     os.fsync, os.rename = counted(os.fsync), counted(os.rename)
     Database.write = written  # type: ignore[method-assign]

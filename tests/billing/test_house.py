@@ -15,6 +15,8 @@ BORDER = "reads the amounts of a finished XML, where EN 16931 writes decimals; e
 ALLOWED: Mapping[tuple[str, str], str] = {
     ("cli/opening.py", "data / STORE"): PATHS,
     ("cli/opening.py", "data / ARTEFACTS"): PATHS,
+    ("cli/running.py", "output / name"): PATHS,
+    ("cli/running.py", "output / f'{name}.{level}'"): PATHS,
     ("edges/artefacts/directory.py", "target.parent / f'.{target.name}.new'"): PATHS,
     ("edges/artefacts/directory.py", "fresh / name"): PATHS,
     ("edges/artefacts/shelf.py", "self._root / name"): PATHS,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from billing.core.destinations import DESTINATIONS
-from billing.core.number import Form, Plan, normalise
+from billing.core.number import COUNTRIES, Form, Plan, normalise
 from billing.core.tariff import CUSTOMER, Row, Tariff, check
+from billing.edges.destinations_file import destinations
 from tests.billing.cases import call, prices, row, run
 
 DAY = date(2026, 10, 21)
@@ -17,7 +17,7 @@ DOM, TRUNK = Plan(dom_as_france=True), Plan(trunk_prefix="0")
 
 def class_of(dialled: str, plan: Plan, kind: str = "voice") -> tuple[str, str]:
     """(normalised, class) by the default table."""
-    rows = tuple(Row(each.prefix, each.class_, each.kind, 1) for each in DESTINATIONS[plan.country])
+    rows = tuple(Row(each.prefix, each.class_, each.kind, 1) for each in destinations(plan.country))
     number = normalise(dialled, plan)
     if number is None:
         return "", "suspense"
@@ -94,6 +94,8 @@ def test_calls_that_cost_nothing(tmp_path: Path) -> None:
 
 def test_the_default_table_is_a_tariff() -> None:
     """No block twice, and every country's short numbers are its own."""
-    for country, rows in DESTINATIONS.items():
+    for country in COUNTRIES:
+        rows = destinations(country)
+        assert all(each.source for each in rows)
         assert check([Row(each.prefix, each.class_, each.kind, place="t:1") for each in rows]) == []
         assert all(each.prefix.startswith(("+", f"{country}:")) for each in rows)
