@@ -1,5 +1,6 @@
 """`pbx-billing close`: invoices with numbers for a month, or, with --dry-run, what they would be."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -43,21 +44,23 @@ def close(
     """
     month = period_of(period)
 
-    async def work(opened: Opened) -> Any:
-        ledger = opened.ledger
+    async def work(opened: Opened) -> tuple[Any, Path]:
+        ledger, place = opened.ledger, opened.shelf.place(period)
         correcting.finish(ledger, opened.shelf)
         if dry_run and ledger.closed_period(month) is None:
-            return await closing.preview(ledger, month, opened.now_ms)
+            return await closing.preview(ledger, month, opened.now_ms), place
         if notice := opened.printer.notice():
             typer.echo(notice, err=True)
-        return await closing.close(
+        closed = await closing.close(
             ledger, month, opened.now_ms, opened.printer, opened.shelf, allow_suspense=allow_suspense
         )
+        return closed, place
 
-    found: Closing | Previews | tuple[()] = with_ledger(config, now, work)
+    found: Closing | Previews | tuple[()]
+    found, place = with_ledger(config, now, work)
     match found:
         case Closing():
-            _closed(period, found, as_json)
+            _closed(period, found, place, as_json)
         case Previews():
             _previewed(found, as_json)
             if found.refused or (found.waiting and not allow_suspense):
@@ -66,7 +69,7 @@ def close(
             refuse(refused, as_json=as_json)
 
 
-def _closed(period: str, found: Closing, as_json: bool) -> None:
+def _closed(period: str, found: Closing, place: Path, as_json: bool) -> None:
     entry = found.closed
     if as_json:
         print_json(
@@ -82,7 +85,9 @@ def _closed(period: str, found: Closing, as_json: bool) -> None:
         )
         return
     already = "already closed" if found.again else "closed"
-    typer.echo(f"{period} {already}: {len(entry.documents)} invoices, {len(entry.artefacts)} files")
+    typer.echo(
+        f"{period} {already}: {len(entry.documents)} invoices, {len(entry.artefacts)} files in {place}"
+    )
     typer.echo(f"hash {found.link.hash.hex()}")
     if entry.waiting:
         typer.echo(f"{entry.waiting} calls had no price and wait for the next month")
