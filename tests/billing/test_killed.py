@@ -120,6 +120,7 @@ def test_a_close_killed_behind_each_step(
     expected, files = whole.ask("close", "2026-10", now=DECEMBER), whole.files()
     numbers = [f"F2026-10-{n:04}" for n in range(1, ENTITIES + 1)]
     assert sorted(expected["documents"]) == numbers
+    told = standing(whole)
 
     def dead(desk: Desk) -> None:
         issued = [each["number"] for each in desk.ask("invoice", now=None)]
@@ -129,6 +130,7 @@ def test_a_close_killed_behind_each_step(
     def again(desk: Desk) -> None:
         assert desk.ask("close", "2026-10", now=DECEMBER) == expected
         assert desk.files() == files
+        assert standing(desk) == told
 
     number = killed_everywhere(killed, start, "close", dead, again)
     assert number > len(files), "each file is a step, and so are commit and rename"
