@@ -50,6 +50,7 @@ schema: .venv/.dev      ## config/schema/*.json, for editors, from the models
 	@$(BIN)/python -c 'import json; from licence_master.edges.scenario_file import schema; print(json.dumps(schema(), indent=2))' \
 	  >config/schema/scenario.json
 	@$(BIN)/python -c 'import json; from billing.edges.case import schema; print(json.dumps(schema(), indent=2))' >config/schema/case.json
+	@$(BIN)/python -c 'import json; from billing.edges.billing_file import schema; print(json.dumps(schema(), indent=2))' >config/schema/billing.json
 
 format: .venv/.dev
 	@$(BIN)/ruff format $(SOURCES)

@@ -181,9 +181,7 @@ class Seating:
             lingering = occupancy.first_lingering()
             if lingering is not None:
                 self.move(lingering, Event.LAPSED, now_ms)
-            assert occupancy.occupied < occupancy.usable, (
-                "room that no unit makes"
-            )
+            assert occupancy.occupied < occupancy.usable, "room that no unit makes"
 
     def _cut(self, occupancy: Occupancy, excess: int, now_ms: int) -> None:
         """Mark the newest holders surplus, ahead of those marked before, who are newer (L.r31)."""
