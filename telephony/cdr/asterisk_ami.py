@@ -21,9 +21,10 @@ _CDR: Final = {
     "AMAFlags": "amaflags", "UniqueID": "uniqueid", "UserField": "userfield",
 }  # fmt: skip
 _CEL: Final = {
-    "EventName": "eventtype", "EventTime": "eventtime", "CallerIDnum": "cidnum", "Exten": "exten",
-    "Context": "context", "Channel": "channame", "Application": "appname", "AccountCode": "accountcode",
-    "UniqueID": "uniqueid", "LinkedID": "linkedid", "Extra": "eventextra", "Timestamp": "timestamp",
+    "EventName": "eventtype", "EventTime": "eventtime", "CallerIDnum": "cidnum", "CallerIDrdnis": "rdnis",
+    "Exten": "exten", "Context": "context", "Channel": "channame", "Application": "appname",
+    "AccountCode": "accountcode", "UniqueID": "uniqueid", "LinkedID": "linkedid", "Extra": "eventextra",
+    "Timestamp": "timestamp",
 }  # fmt: skip
 
 

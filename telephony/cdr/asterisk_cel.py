@@ -1,12 +1,14 @@
 """Channel events of Asterisk (CEL), joined to one record for each channel: rooms to the second.
 
-Source: design pbx-integrations.md 3.2 and 3.3; the columns of cel_custom's sample. A channel that
-began its call (uniqueid = linkedid) placed it, the others received it. Seconds run from ANSWER to HANGUP; of
-a channel that was in a room, from each BRIDGE_ENTER to its BRIDGE_EXIT: CDRs do not say how long that was.
+Source: design pbx-integrations.md 3.2 and 3.3; the columns of cel_custom's sample; transfers and forwards as
+Asterisk 22 tells them. A channel that began its call (uniqueid = linkedid) placed it, the others received it;
+of a Local channel the half that runs the dial plan (";2") placed the leg, for who forwarded it (rdnis).
+Seconds run from ANSWER to HANGUP; of a channel that was in a room, from each BRIDGE_ENTER to its BRIDGE_EXIT:
+CDRs do not say how long that was. A blind transfer is a record more, of the leg that it led to.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from telephony.cdr.fields import Fields, q850
@@ -26,12 +28,27 @@ SAMPLE: Final = (
 """Columns of the mapping in the sample of cel_custom.conf."""
 
 _ROOM: Final = "ConfBridge"
-_TRANSFERS: Final = ("BLINDTRANSFER", "ATTENDEDTRANSFER")
+_BLIND: Final = "BLINDTRANSFER"
+_TRANSFERS: Final = (_BLIND, "ATTENDEDTRANSFER")
+_LOCAL: Final = "Local/"
 
 
 def csv_parser(origin: Origin, columns: Sequence[str] = SAMPLE, trunks: Sequence[str] = ()) -> Parser:
     """Reads a file of cel_custom with these columns; `trunks` as for asterisk.master_parser."""
     return Stream(Lines, _CsvReader(tuple(columns), origin, trunks))
+
+
+@dataclass(slots=True)
+class _Led:
+    """A leg into which somebody led a channel by a blind transfer: he pays it, from its answer on."""
+
+    by: str
+    account: str
+    called: str
+    at_ms: int
+    raw: bytes
+    enter_ms: int | None = None
+    left_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -48,10 +65,28 @@ class _Channel:
     caller: str = ""
     dialled: str = ""
     account: str = ""
+    own: str = ""
+    inherited: str = ""
     linkedid: str = ""
     channel: str = ""
     transferred_by: str = ""
+    forwarded_by: str = ""
     cause: int | None = None
+    led: list[_Led] = field(default_factory=list)
+
+    def placed(self, unique: str) -> bool:
+        """Whether it was this channel that called."""
+        if self.channel.startswith(_LOCAL):
+            return self.channel.endswith(";2")
+        return unique == self.linkedid
+
+    def payer(self, unique: str) -> str:
+        """Who answers for it: not the caller, whose account Asterisk hands on to the others."""
+        if not self.placed(unique):
+            return self.own or self.caller
+        if self.forwarded_by and self.account == self.inherited:
+            return self.forwarded_by
+        return self.account or self.caller
 
 
 class CelJoiner:
@@ -68,63 +103,119 @@ class CelJoiner:
         if what == "LINKEDID_END":
             return []
         linkedid = event.need("linkedid")
+        if what == _BLIND and (led := self._led(event, at_ms, raw, now_ms)):
+            return [Part(led, raw), *self._channels.overdue(led, now_ms)]
         channel = self._channels.add(unique, raw, now_ms)
-        _learn(channel.state, what, event, at_ms)
-        channel.state.linkedid = channel.state.linkedid or linkedid
+        state = channel.state
+        _learn(state, what, event, at_ms)
+        state.linkedid = state.linkedid or linkedid
+        if state.forwarded_by and (first := self._channels.get(state.linkedid)) is not None:
+            state.inherited = first.state.account
         if what != "CHAN_END":
             return [Part(unique, raw), *self._channels.overdue(unique, now_ms)]
         self._channels.close(unique)
-        return [self._ended(channel, unique, at_ms)]
+        return self._ended(channel, unique, at_ms)
 
-    def _ended(self, channel: Open[_Channel], unique: str, at_ms: int) -> Reading:
+    def _led(self, event: Fields, at_ms: int, raw: bytes, now_ms: int) -> str:
+        """The channel that this transfer leads on, if it is one of ours."""
+        extra = _extra(event)
+        unique, called = extra.get("transferee_channel_uniqueid", ""), extra.get("extension", "")
+        if not called or self._channels.get(unique) is None:
+            return ""
+        by = event.get("cidnum")
+        state = self._channels.add(unique, raw, now_ms).state
+        state.led.append(_Led(by, by, called, at_ms, raw))
+        state.transferred_by = by
+        return unique
+
+    def _ended(self, channel: Open[_Channel], unique: str, at_ms: int) -> list[Reading]:
         state = channel.state
         if state.start_ms is None:
-            return Quarantined(channel.raw, Reason.NO_BEGINNING, "CHAN_END without its CHAN_START", unique)
+            detail = "CHAN_END without its CHAN_START"
+            return [Quarantined(channel.raw, Reason.NO_BEGINNING, detail, unique)]
         answer_ms, end_ms = state.answer_ms, state.hangup_ms or at_ms
         talk_ms = 0 if answer_ms is None else end_ms - answer_ms
         if state.entered_ms is not None:
             _move(state, "BRIDGE_EXIT", end_ms)  # where its own was lost
             answer_ms, end_ms, talk_ms = state.entered_ms, state.left_ms, state.room_ms
-        placed = unique == state.linkedid and not state.channel.startswith(self._trunks)
-        return Cdr(
+        received = not state.placed(unique) or state.channel.startswith(self._trunks)
+        record = Cdr(
             source=self._origin.source,
             call_ref=unique,
             leg=state.linkedid,
             pbx=self._origin.pbx,
-            direction=Direction.OUT if placed else Direction.IN,
+            direction=Direction.IN if received else Direction.OUT,
             kind=Kind.VOICE,
             caller=state.caller,
             called=state.dialled,
             dialled=state.dialled,
-            account=state.account or state.caller,
+            account=state.payer(unique),
             setup_ms=state.start_ms,
             answer_ms=answer_ms,
             end_ms=end_ms,
             talk_s=whole_seconds(talk_ms),
             cause=state.cause,
-            forwarded_by="",
+            forwarded_by=state.forwarded_by,
             transferred_by=state.transferred_by,
             raw=channel.raw,
         )
+        hangup_ms = state.hangup_ms or at_ms
+        return [record, *(_onward(record, number, led, hangup_ms) for number, led in enumerate(state.led, 2))]
+
+
+def _onward(record: Cdr, number: int, led: _Led, hangup_ms: int) -> Cdr:
+    """The record of a leg into which the channel of `record` was led."""
+    end_ms = led.left_ms or hangup_ms
+    return replace(
+        record,
+        leg=f"{record.leg}/{number}",
+        direction=Direction.OUT,
+        called=led.called,
+        dialled=led.called,
+        account=led.account,
+        setup_ms=led.at_ms,
+        answer_ms=led.enter_ms,
+        end_ms=end_ms,
+        talk_s=0 if led.enter_ms is None else whole_seconds(end_ms - led.enter_ms),
+        transferred_by=led.by,
+        raw=led.raw,
+    )
 
 
 def _learn(state: _Channel, what: str, event: Fields, at_ms: int) -> None:
     state.caller = state.caller or event.get("cidnum")
-    state.account = state.account or event.get("accountcode")
+    account = event.get("accountcode") or state.account
+    if not state.led:
+        state.account = account
+    elif account != state.account:  # the dial plan says who transferred
+        state.led[-1].account = account
     extension = event.get("exten")
     state.dialled = state.dialled or (extension if extension != "s" else "")
+    if state.channel.startswith(_LOCAL) and state.channel.endswith(";2"):
+        state.forwarded_by = state.forwarded_by or event.get("rdnis")
     if what == "CHAN_START":
         state.start_ms = at_ms
         state.channel = event.get("channame")
+        state.own = state.account
     elif what == "ANSWER":
         state.answer_ms = at_ms if state.answer_ms is None else state.answer_ms
     elif what == "HANGUP":
         state.hangup_ms = at_ms
-        state.cause = _cause(event.get("eventextra"))
+        state.cause = _cause(_extra(event).get("hangupcause", ""))
     elif what in _TRANSFERS:
         state.transferred_by = event.get("cidnum")
+    elif state.led:
+        _lead(state.led[-1], what, at_ms)
     elif event.get("appname") == _ROOM:
         _move(state, what, at_ms)
+
+
+def _lead(led: _Led, what: str, at_ms: int) -> None:
+    """In and out of the bridge with whom the transfer reached."""
+    if what == "BRIDGE_ENTER":
+        led.enter_ms = at_ms if led.enter_ms is None else led.enter_ms
+    elif what == "BRIDGE_EXIT" and led.enter_ms is not None:
+        led.left_ms = at_ms
 
 
 def _move(state: _Channel, what: str, at_ms: int) -> None:
@@ -137,12 +228,15 @@ def _move(state: _Channel, what: str, at_ms: int) -> None:
         state.enter_ms, state.left_ms = None, at_ms
 
 
-def _cause(extra: str) -> int | None:
-    """`hangupcause` of the extra JSON; a text that is none says nothing."""
+def _extra(event: Fields) -> dict[str, str]:
+    """The extra JSON of an event; a text that is none says nothing."""
     try:
-        text = texts(read_object(extra.encode())).get("hangupcause", "")
+        return texts(read_object(event.get("eventextra").encode()))
     except UnreadableError:
-        return None
+        return {}
+
+
+def _cause(text: str) -> int | None:
     return q850(int(text)) if text.isascii() and text.isdigit() and len(text) < 4 else None
 
 

@@ -132,7 +132,10 @@ DIALECTS: Final = {
         lambda: asterisk.custom_parser(ORIGIN, CUSTOM), recorded("asterisk-Custom.csv")
     ),
     "asterisk_ami": Dialect(lambda: asterisk_ami.cdr_parser(ORIGIN), recorded("asterisk-ami.txt")),
-    "asterisk_ami_cel": Dialect(lambda: asterisk_ami.cel_parser(ORIGIN), recorded("asterisk-ami.txt")),
+    "asterisk_ami_cel": Dialect(
+        lambda: asterisk_ami.cel_parser(ORIGIN),
+        recorded("asterisk-ami.txt") + recorded("asterisk-cel-led.txt"),
+    ),
     "asterisk_cel": Dialect(lambda: asterisk_cel.csv_parser(ORIGIN), made("asterisk-cel.csv") * 3),
     "kamailio_log": Dialect(lambda: kamailio.log_parser(ORIGIN), recorded("kamailio.log")),
     "kamailio_dialogs": Dialect(

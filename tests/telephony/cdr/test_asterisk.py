@@ -89,6 +89,54 @@ def test_channel_events_know_the_time_in_the_room() -> None:
     assert (called.direction, called.account) == (Direction.IN, "1001")
 
 
+def led(events: bytes) -> dict[tuple[str, str], tuple[str, int, str, str]]:
+    """Of the legs that were placed: account, seconds, and who forwarded or transferred."""
+    placed = [
+        c for c in records(read(asterisk_ami.cel_parser(ORIGIN), events)) if c.direction is Direction.OUT
+    ]
+    shown = {(c.caller, c.called): (c.account, c.talk_s, c.forwarded_by, c.transferred_by) for c in placed}
+    assert len(shown) == len(placed) == len({c.key for c in placed})
+    return shown
+
+
+LED = {
+    ("2050", "2051"): ("2050", 3, "", ""),
+    ("2050", "2052"): ("2051", 3, "2051", ""),
+    ("2060", "2061"): ("2060", 7, "", "2061"),
+    ("2060", "2062"): ("2061", 3, "", "2061"),
+    ("2070", "2071"): ("2070", 3, "", ""),
+    ("2071", "2072"): ("2070", 3, "", "2070"),
+}
+
+
+def test_who_leads_a_call_on_pays_what_comes_behind() -> None:
+    """By a 302, as the called and as the calling party; 2.7 s from the answer, not from the transfer on."""
+    assert led(recorded("asterisk-cel-led.txt")) == LED
+
+
+def test_who_received_a_call_keeps_his_own_account() -> None:
+    """Asterisk hands the caller's on to his channel at its answer."""
+    found = records(read(asterisk_ami.cel_parser(ORIGIN), recorded("asterisk-cel-led.txt")))
+    accounts = {c.called: c.account for c in found if c.direction is Direction.IN}
+    assert accounts == {user: user for user in ("2051", "2052", "2061", "2062", "2071", "2072")}
+
+
+def test_channel_events_know_it_without_the_dial_plan() -> None:
+    """Without the lines for extensions.conf the channels behind keep the account of the caller."""
+    events = recorded("asterisk-cel-led.txt")
+    for by, caller in ((b"2051", b"2050"), (b"2061", b"2060")):
+        assert b"AccountCode: " + by in events
+        events = events.replace(b"AccountCode: " + by, b"AccountCode: " + caller)
+    assert led(events) == LED
+
+
+def test_a_transfer_that_nobody_answers_costs_nothing() -> None:
+    blocks = recorded("asterisk-cel-led.txt").split(b"\r\n\r\n")
+    unanswered = [block for block in blocks if b"AppData: PJSIP/2062" not in block]
+    assert len(unanswered) < len(blocks)
+    assert led(b"\r\n\r\n".join(unanswered))["2060", "2062"] == ("2061", 0, "", "2061")
+
+
 def test_a_file_of_channel_events() -> None:
     cdr = only(read(asterisk_cel.csv_parser(ORIGIN), made("asterisk-cel.csv")))
     assert (cdr.talk_s, cdr.caller, cdr.called, cdr.cause, cdr.call_ref) == (6, "201", "700", 16, "17.1")
