@@ -1,12 +1,17 @@
-"""Call records of Kamailio's acc_json by evapi: frames `{"ev":"acc","data":{…}}` of its route file.
+"""Call records of Kamailio's acc_json by evapi: frames `{"ev":"acc","data":{…}}` (docs/call-records.md).
 
-evapi has no memory: what happens while nobody listens is lost.
+evapi has no memory: what happens while nobody listens is lost. It tells everybody everything: what the route
+file has for the driver (`set …`, `gone …`) comes here too, and is none of ours.
 """
+
+from typing import Final
 
 from agent.edges.kamailio.evapi import connected
 from agent.endpoint import Address
 from agent.service.cdr.source import Source
 from agent.service.driver import LinkLostError
+
+_OBJECT: Final = b"{"
 
 
 class EvapiDoor:
@@ -23,6 +28,7 @@ class EvapiDoor:
             async with connected(self._address) as evapi:
                 self._source.connected, self._source.trouble = True, ""
                 while True:
-                    await self._source.take_when_room(parser, await evapi.receive(), end=True)
+                    frames = [frame for frame in await evapi.receive() if frame.startswith(_OBJECT)]
+                    await self._source.take_when_room(parser, frames, end=True)
         except LinkLostError as error:
             raise OSError(str(error)) from error
