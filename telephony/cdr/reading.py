@@ -3,8 +3,8 @@
     parser = asterisk.csv_parser(origin, asterisk.SHIPPED)
     for reading in parser.feed(data, now_ms): ...
 
-Bytes go in as they come and nothing is lost: each byte but empty lines comes out in the `raw` of exactly one
-reading, or is still counted by `unfinished`.
+Bytes go in as they come and nothing is lost: each byte but empty lines comes out in the `raw` of a reading,
+or is still counted by `unfinished`.
 """
 
 from collections.abc import Callable
@@ -62,16 +62,24 @@ class Part:
 class Quarantined:
     """Bytes that could not be read, for a person to decide; `detail` says what was found and expected.
 
-    With a `call_ref` it ends that call, and `raw` has all of its parts; "": it ends none.
+    With a `call_ref` it ends that call, and `raw` has all of its parts; "": it ends none. `bug` is where
+    a reader made a mistake, which is not the fault of these bytes.
     """
 
     raw: bytes
     reason: Reason
     detail: str
     call_ref: str = ""
+    bug: str = ""
 
 
 Reading = Cdr | Part | Quarantined
+
+
+BUGS: Final = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+"""What a mistake of a reader raises. It costs one record, which waits in quarantine until it is mended."""
 
 
 class UnreadableError(Exception):
@@ -169,9 +177,22 @@ class Stream:
                 found = self._reader.read(piece.raw, now_ms)
             except UnreadableError as error:
                 readings.append(Quarantined(piece.raw, error.reason, error.detail))
+            except BUGS as error:
+                bug = f"{type(error).__name__} at {_place(error)}"
+                detail = f"a bug of this program: {bug}: {error}"
+                readings.append(Quarantined(piece.raw, Reason.MALFORMED, detail, bug=bug))
             else:
                 readings += [_forwards(reading) for reading in found]
         return readings
+
+
+def _place(error: Exception) -> str:
+    """File and line of the mistake: what a bug report needs."""
+    step = error.__traceback__
+    assert step is not None
+    while step.tb_next is not None:
+        step = step.tb_next
+    return f"{step.tb_frame.f_code.co_filename.rpartition('/')[2]}:{step.tb_lineno}"
 
 
 def _forwards(reading: Reading) -> Reading:

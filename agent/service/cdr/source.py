@@ -10,6 +10,7 @@ from agent.cdrs import CdrSource
 from agent.service.cdr import dialect
 from agent.store.spool import Position, Spool
 from runtime.clock import Clock
+from runtime.logs import logger
 from telephony.cdr import innovaphone
 from telephony.cdr.gaps import Counted, Gap
 from telephony.cdr.reading import Origin, Parser, Quarantined, Reading, UnreadableError
@@ -49,6 +50,7 @@ class Source:
         self.refused = 0
         self.held_back = False
         self._clock = clock
+        self._log = logger(pbx=origin.pbx, source=origin.source)
         self._began_ms = clock.wall_ms()
         self._last_ms: int | None = None
         self._counted = Counted() if settings.dialect in dialect.COUNTING else None
@@ -112,6 +114,8 @@ class Source:
 
     def _note(self, reading: Cdr | Quarantined, now_ms: int) -> None:
         self._last_ms = now_ms
+        if isinstance(reading, Quarantined) and reading.bug:
+            self._log.error("cdr.reader_failed", dialect=self.settings.dialect, bug=reading.bug)
         if self._counted is None or isinstance(reading, Quarantined):
             return
         try:

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from agent.edges.cdr import directory, tail
-from agent.service.cdr import collection
+from agent.service.cdr import collection, dialect
+from telephony.cdr.asterisk import SHIPPED, CsvReader
+from telephony.cdr.framing import Lines
+from telephony.cdr.reading import Origin, Reading, Reason, Stream
 from tests.agent.cdr.calls import bound, call_ref, line, post, repeated, until, until_open
 from tests.agent.conftest import House
 from tests.agent.scripted_pbx import free_port
@@ -274,3 +278,36 @@ async def test_a_disk_that_is_nearly_full_takes_nothing_in(house: House) -> None
         house.lyon.cdrs.hold_back(False)
         assert await post(client, url, line(1)) == 200
         await arrived(house, 1)
+
+
+class Mistaken:
+    """A reader with a mistake: it counts on something that the bytes do not have."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._right = CsvReader(origin, SHIPPED, ())
+
+    def read(self, raw: bytes, now_ms: int) -> list[Reading]:
+        if raw.startswith(b"odd"):
+            raise KeyError(raw.decode())
+        return self._right.read(raw, now_ms)
+
+
+async def test_a_readers_mistake_costs_one_record(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent goes on, in the same connection; the log says which dialect and where, no numbers."""
+    monkeypatch.setitem(dialect.MAKERS, "asterisk_custom", lambda _, origin: Stream(Lines, Mistaken(origin)))
+    port = sources(house, tcp_listen="127.0.0.1:{port}")
+    with capture_logs() as logs:
+        async with house.running():
+            writer = await connected(port)
+            writer.write(line(1) + b"odd 0611223344\n" + line(2))
+            await arrived(house, 1, 2)
+            writer.close()
+    (unread,) = house.master.unread()
+    assert (unread.raw, unread.reason) == (b"odd 0611223344", Reason.MALFORMED)
+    assert "KeyError at test_transports.py:" in unread.detail
+    (said,) = [entry for entry in logs if entry["event"] == "cdr.reader_failed"]
+    assert (said["dialect"], said["source"], "0611223344" in str(said)) == (
+        "asterisk_custom",
+        unread.source,
+        False,
+    )

@@ -44,9 +44,8 @@ def single(name: str, dialect: Dialect) -> list[bytes]:
 def is_sound(reading: Reading) -> bool:
     """What every reading must be, whatever was read."""
     if not isinstance(reading, Cdr):
-        return (
-            bool(reading.raw) and len(reading.raw) <= MAX_DOCUMENT and isinstance(reading, Part | Quarantined)
-        )
+        whole = bool(reading.raw) and len(reading.raw) <= MAX_DOCUMENT
+        return whole and (isinstance(reading, Part) or not reading.bug)
     answer_ms = reading.setup_ms if reading.answer_ms is None else reading.answer_ms
     assert reading.answer_ms is not None or reading.talk_s == 0
     assert reading.call_ref
