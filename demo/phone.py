@@ -113,16 +113,16 @@ class Phone(Endpoint):
         request = self._request("REGISTER", uri, sender, aor, self._call_id, self._cseq)
         request.headers.append(("Expires", str(expires_s)))
         if challenged is not None:
-            request.headers.append(("Authorization", self._credentials(challenged, uri)))
+            request.headers.append(("Authorization", self._credentials(challenged, "REGISTER", uri)))
         return await self.request(request, self._proxy)
 
-    def _credentials(self, challenged: Message, uri: str) -> str:
+    def _credentials(self, challenged: Message, method: str, uri: str) -> str:
         """Return the Authorization value that answers a challenge."""
         asked = digest_fields(challenged.get("WWW-Authenticate"))
         fields = {"username": self.user, "realm": asked["realm"], "nonce": asked["nonce"], "uri": uri}
         if "qop" in asked:
             fields |= {"qop": "auth", "nc": "00000001", "cnonce": secrets.token_hex(8)}
-        fields["response"] = digest_response(fields, "REGISTER", self._password)
+        fields["response"] = digest_response(fields, method, self._password)
         unquoted = ("qop", "nc")
         parts = [
             f"{name}={text}" if name in unquoted else f'{name}="{text}"' for name, text in fields.items()

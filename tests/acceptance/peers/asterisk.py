@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.acceptance.peers.network import Network
+from tests.acceptance.peers.page import shown
 from tests.acceptance.peers.processes import Program
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pbx-licences" / "asterisk"
@@ -24,11 +25,11 @@ MODULES = """
 app_confbridge app_dial app_echo app_playback app_verbose
 bridge_holding bridge_native_rtp bridge_simple bridge_softmix
 chan_pjsip codec_alaw codec_ulaw format_gsm format_pcm
-app_exec func_callerid func_channel func_hangupcause func_logic func_strings
+app_exec func_callerid func_channel func_cut func_hangupcause func_logic func_strings
 pbx_config res_agi res_musiconhold res_rtp_asterisk res_speech res_timing_timerfd
 res_pjproject res_pjsip res_pjsip_authenticator_digest res_pjsip_caller_id res_pjsip_endpoint_identifier_ip
 res_pjsip_endpoint_identifier_user res_pjsip_nat res_pjsip_outbound_registration res_pjsip_path
-res_pjsip_pubsub res_pjsip_registrar res_pjsip_sdp_rtp res_pjsip_session
+res_pjsip_pubsub res_pjsip_refer res_pjsip_registrar res_pjsip_sdp_rtp res_pjsip_session
 res_sorcery_astdb res_sorcery_config res_sorcery_memory
 """
 
@@ -89,6 +90,7 @@ support_path=yes
 PHONE = """[{user}](phone)
 auth={user}
 aors={user}
+accountcode={user}
 [{user}](login)
 username={user}
 password=pw{user}
@@ -96,9 +98,7 @@ password=pw{user}
 {aor}
 """
 
-# As docs/call-records.md tells an administrator to do it.
-RECORDS_PAGE = Path(__file__).parents[3] / "docs" / "call-records.md"
-RECORDS_MODULES = "func_cdr res_cdrel_custom cdr_custom cdr_manager"
+RECORDS_MODULES = "func_cdr res_cdrel_custom cdr_custom cdr_manager cel_manager"
 RECORDS_CONF = {
     "cdr": "[general]\nenable=yes\nunanswered=yes\ncongestion=yes\n",
     "cdr_manager": "[general]\nenabled=yes\n",
@@ -146,7 +146,8 @@ class Asterisk(Program):
     """An Asterisk with these users (password of N: `pwN`) and dial plan, ready when it is fully booted.
 
     `aors` are more lines for the AOR of a user, `pjsip` for pjsip.conf, `general` and `user` for
-    manager.conf. With `records` it writes call records into `records_file`, and tells them to the manager.
+    manager.conf. With `records` it writes call records into `records_file`, and tells them and the events
+    of channels to the manager.
     """
 
     def __init__(
@@ -191,9 +192,7 @@ class Asterisk(Program):
             "logger": LOGGER_CONF,
         }
         if records:
-            page = RECORDS_PAGE.read_text()
-            mapping = page[page.index("[mappings]\n") :].partition("```")[0]
-            self._files |= {**RECORDS_CONF, "cdr_custom": mapping}
+            self._files |= {**RECORDS_CONF, "cdr_custom": shown("[mappings]"), "cel": shown("; cel.conf")}
         command = [*self._loader, "-C", self._config, "-f"]
         super().__init__("asterisk", command, self.run_folder, network)
 

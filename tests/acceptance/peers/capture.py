@@ -7,7 +7,7 @@ no difference: nothing is relayed, nothing changes its sender.
 import socket
 import struct
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from tests.acceptance.peers.network import Network
@@ -18,6 +18,8 @@ ETH_P_IP = 0x0800
 ETH_P_IPV6 = 0x86DD
 UDP = 17
 STOP = b"end of capture"
+SO_TIMESTAMPNS = 35  # Python does not name it
+TIMESTAMP = struct.Struct("@ll")
 
 Address = tuple[str, int]
 
@@ -29,6 +31,8 @@ class Datagram:
     source: Address
     destination: Address
     data: bytes
+    at_ms: int = field(default=0, compare=False)
+    """When the kernel saw it, UTC epoch ms: a repeat is equal to what it repeats."""
 
     @property
     def first_line(self) -> str:
@@ -36,7 +40,7 @@ class Datagram:
         return self.data.split(b"\r\n", 1)[0].decode(errors="replace")
 
 
-def parse_udp(packet: bytes, protocol: int) -> Datagram | None:
+def parse_udp(packet: bytes, protocol: int, at_ms: int) -> Datagram | None:
     """Return the datagram of an IPv4 or IPv6 packet, None for anything else; loopback does not fragment."""
     if protocol == ETH_P_IP and packet[9] == UDP:
         start = (packet[0] & 15) * 4
@@ -49,7 +53,7 @@ def parse_udp(packet: bytes, protocol: int) -> Datagram | None:
         return None
     from_port, to_port, length = struct.unpack_from("!HHH", packet, start)
     data = packet[start + 8 : start + length]
-    return Datagram((source, from_port), (destination, to_port), data)
+    return Datagram((source, from_port), (destination, to_port), data, at_ms)
 
 
 class Capture:
@@ -65,6 +69,7 @@ class Capture:
         """Open the packet socket: from here on nothing is missed."""
         self._socket = self._network.open_socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._marker = self._network.udp("127.0.0.1")
         self._thread = threading.Thread(target=self._record, name="capture")
         self._thread.start()
@@ -80,10 +85,13 @@ class Capture:
     def _record(self) -> None:
         me = self._marker.getsockname()
         while True:
-            packet, (interface, protocol, direction, *_) = self._socket.recvfrom(65536)
+            packet, notes, _, address = self._socket.recvmsg(65536, socket.CMSG_SPACE(TIMESTAMP.size))
+            interface, protocol, direction, *_ = address
             if interface == "lo" and direction == socket.PACKET_OUTGOING:  # it shows each packet twice
                 continue
-            datagram = parse_udp(packet, protocol)
+            ((_, _, stamp),) = notes
+            seconds, nanoseconds = TIMESTAMP.unpack(stamp)
+            datagram = parse_udp(packet, protocol, seconds * 1_000 + nanoseconds // 1_000_000)
             if datagram is None:
                 continue
             if datagram.destination != me:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.peers.network import Ground, program, written
+from tests.acceptance.peers.page import shown
 from tests.acceptance.peers.processes import Program
 from tests.acceptance.peers.waiting import until
 from tests.authority import Files
@@ -64,6 +65,18 @@ include_file "{file}"
 DIALOGS = """loadmodule "dialog.so"
 modparam("dialog","db_mode",0)
 modparam("tm","fr_timer",1000)
+"""
+
+# Call records of every call, by the log over UDP, and by evapi as docs/call-records.md tells it.
+ACCOUNTING = """loadmodule "log_custom.so"
+modparam("acc","log_flag",1)
+modparam("acc","log_level",1)
+modparam("acc","log_extra","src_user=$fU;dst_user=$rU")
+failure_route[FORWARD] {
+  if (!t_check_status("302")) exit;
+  $ru = $(T_rpl($ct){nameaddr.uri});
+  if (lookup("location")) t_relay();
+}
 """
 
 # RFC 3680; its tables are files of their own for each start.
@@ -269,11 +282,13 @@ class Registrar(Kamailio):
         agent: Sequence[str] | None = None,
         dialogs: bool = False,
         reg_event: bool = False,
+        records: tuple[str, int] | None = None,
     ) -> None:
         """Describe it; expiries in seconds. It always listens by UDP and TCP.
 
         With `agent` it has the route file of config/kamailio, with these `#!define`s of it; with `dialogs`
-        it keeps track of every call, with `reg_event` it tells of registrations by NOTIFY.
+        it keeps track of every call, with `reg_event` it tells of registrations by NOTIFY. To `records` goes
+        its log, the calls too; then it tells them by evapi as well, and calls whom a 302 names.
         """
         host, port = written(address[0]), address[1]
         self.tls = tls
@@ -292,12 +307,22 @@ class Registrar(Kamailio):
         if dialogs:
             text += DIALOGS
             routes = routes.replace("record_route();", "dlg_manage(); record_route();")
+        if records is not None:
+            to_syslog = f'log_stderror=no\nlog_engine_type="udp"\nlog_engine_data="{records[0]}:{records[1]}"'
+            text = text.replace("log_stderror=yes", to_syslog) + shown('loadmodule "acc.so"') + ACCOUNTING
+            forwards = 't_on_failure("FORWARD"); record_route();'
+            routes = routes.replace("record_route();", f"setflag(1); {forwards}")
+            routes = routes.replace(
+                "if (loose_route())", 'if (is_method("BYE")) setflag(1);\n    if (loose_route())'
+            )
         self._tables = reg_event
         if reg_event:
             text += REG_EVENT.format(folder=folder, host=host, port=port)
             routes = routes.replace("  if (has_totag())", REG_EVENT_ROUTE + "  if (has_totag())")
         text += routes
-        super().__init__(folder, ground, address, text, prefix=prefix, memory_mb=memory_mb)
+        super().__init__(
+            folder, ground, address, text, prefix=prefix, memory_mb=memory_mb, logs_here=records is None
+        )
 
     def start(self) -> None:
         """Write what is said of certificates too; tables are those of an empty database."""
