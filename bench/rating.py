@@ -1,10 +1,12 @@
-"""What rating costs: calls in Parquet, priced at two levels, beside reading them and beside a Python loop.
+"""What rating costs: calls in Parquet to rated rows in Parquet, beside reading them and beside a Python loop.
 
 The calls are made of their numbers (no randomness): 8,500 lines, a fifth of them with a basket, 5,000 nested
 prefixes, three months. All runs of a round take turns in one process; RSS is that of a process of its own.
+Engine and loop make the same rows of the same file, and begin with the tariffs as objects.
 """
 
 import datetime
+import os
 import statistics
 import subprocess
 import sys
@@ -15,13 +17,12 @@ from typing import Any, Final
 
 import duckdb
 
+from bench.rating_loop import loop
 from bench.sip import Result, Tick
 from billing.core.offer import Basket, Offer, OfferKind
 from billing.core.tariff import CUSTOMER, Row, Tariff
 from billing.service.engine import Prices
 from billing.service.runners import DuckDb
-
-Json = dict[str, Any]
 
 LINES: Final = 8_500
 DAY: Final = datetime.date(2026, 10, 1).toordinal()
@@ -58,13 +59,11 @@ def make(path: Path, count: int) -> None:
     duckdb.sql(_CALLS.format(count=count, path=path, lines=LINES, day=DAY))
 
 
-def rate(path: Path) -> tuple[int, int, int]:
-    """(calls, customer's micro-euro, resale micro-euro) by the engine."""
-    priced = prices()
-    rated = priced.expression
-    wanted = rated.aggregate(calls=rated.count(), customer=rated.price_0.sum(), resale=rated.price_1.sum())
-    found = DuckDb().run_file(wanted, path, priced.tables()).to_pylist()[0]
-    return int(found["calls"]), int(found["customer"]), int(found["resale"])
+def rate(path: Path) -> Path:
+    """Rate a file of calls by the engine; the file of rated rows."""
+    priced, rated = prices(), path.with_name("rated.parquet")
+    DuckDb().rate_file(priced.expression, path, priced.tables(), rated)
+    return rated
 
 
 def scan(path: Path) -> None:
@@ -76,47 +75,34 @@ def scan(path: Path) -> None:
         connection.sql(f"SELECT {', '.join((*texts, *numbers))} FROM '{path}'").fetchall()
 
 
-def loop(path: Path) -> tuple[int, int, int]:
-    """The same in plain Python, as people write it: a dict of prefixes, calls in order of answer."""
-    priced = prices()
-    tables = [{row.prefix: row for row in tariff.rows} for tariff in priced.tariffs]
-    left: dict[tuple[str, int], int] = {}
+def by_loop(path: Path) -> Path:
+    """Rate a file of calls by the loop; the file of rated rows."""
+    return loop(path, prices())
+
+
+def same(ours: Path, peer: Path, count: int) -> bool:
+    """Whether both files have the same rows, one for each call."""
     with duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
-        calls = connection.sql(f"SELECT * FROM '{path}' ORDER BY answer_ms, key").to_arrow_table().to_pylist()
-    sums = [0, 0]
-    for call in calls:
-        _price(call, tables, left, sums)
-    return len(calls), sums[0], sums[1]
-
-
-def _price(
-    call: Json, tables: list[dict[str, Row]], left: dict[tuple[str, int], int], sums: list[int]
-) -> None:
-    seconds, number = call["seconds"], call["number"]
-    if not seconds:
-        return
-    for level, table in enumerate(tables):
-        row = next(table[number[:end]] for end in range(7, 2, -1) if number[:end] in table)
-        billed = row.first + -(-max(0, seconds - row.first) // row.next) * row.next
-        if level == 0 and call["offer"] == "flat" and row.class_ == "FR_MOBILE":
-            key = call["line"], call["period"]
-            taken = min(billed, left.get(key, 6_000))
-            left[key] = left.get(key, 6_000) - taken
-            billed -= taken
-        sums[level] += (2 * row.per_minute * billed + 60_000) // 120_000
+        rows = connection.sql(f"SELECT count(*) FROM '{ours}'").fetchall()
+        differing = [
+            connection.sql(f"SELECT count(*) FROM (FROM '{a}' EXCEPT ALL FROM '{b}')").fetchall()
+            for a, b in ((ours, peer), (peer, ours))
+        ]
+    return rows == [(count,)] and differing == [[(0,)]] * 2
 
 
 PEERS: Final[dict[str, tuple[Callable[[Path], object], str]]] = {
-    "loop": (loop, "a Python loop over the same file"),
+    "loop": (by_loop, "a Python loop from and to the same files"),
     "scan": (scan, "DuckDB reading all columns"),
 }
 
 
-def _timed(work: Callable[[Path], object], path: Path) -> float:
-    begun = time.perf_counter()
+def _timed(work: Callable[[Path], object], path: Path) -> tuple[float, float]:
+    """Seconds, and seconds of CPU."""
+    begun, used = time.perf_counter(), time.process_time()
     work(path)
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun, time.process_time() - used
 
 
 def against(folder: Path, tick: Tick, *, rounds: int, peer: str, count: int) -> Result:
@@ -124,12 +110,14 @@ def against(folder: Path, tick: Tick, *, rounds: int, peer: str, count: int) -> 
     path = folder / "calls.parquet"
     make(path, count)
     if peer == "loop":
-        assert rate(path) == loop(path), "the peer does not agree"
+        assert same(rate(path), by_loop(path), count), "the peer does not agree"
     work, name = PEERS[peer]
-    lines = []
+    lines: list[dict[str, Any]] = []
     for _ in range(rounds):
-        ours, theirs = count / _timed(rate, path), count / _timed(work, path)
-        lines.append({"ours": round(ours), "peer": round(theirs), "value": round(ours / theirs, 4)})
+        (ours, our_cpu), (theirs, their_cpu) = _timed(rate, path), _timed(work, path)
+        line = {"ours": round(count / ours), "peer": round(count / theirs), "value": round(theirs / ours, 4)}
+        detail = {"cpu_s": {"ours": round(our_cpu, 3), "peer": round(their_cpu, 3)}}
+        lines.append({**line, "detail": detail, "load": round(os.getloadavg()[0], 1)})
         tick()
     return {
         "value": round(statistics.median(line["value"] for line in lines), 3),

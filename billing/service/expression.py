@@ -1,8 +1,9 @@
 """Rating as one Ibis expression over four tables: what DuckDB runs embedded, Spark runs on a cluster.
 
-Stages: distinct number openings -> longest prefix of each tariff slice -> tariff row -> billed seconds -> one
-window pass per basket -> price per level. All money and time are int64 and nothing is ever negative, so that
-the engines' ideas of division and sign agree; the traps are listed in docs/billing.md.
+Stages: distinct number openings -> longest prefix of each tariff slice -> terms of its row -> billed seconds
+-> one window pass per basket -> price per level. All money and time are int64 and no negative is divided, so
+that the engines' ideas of division and sign agree; the traps are listed in docs/billing.md. The right side
+of a join is the small one: no engine can guess how few openings there are (decision 0050).
 """
 
 from collections.abc import Sequence
@@ -17,10 +18,10 @@ from ibis import _
 Value = Any
 Table = Any
 
-_OPENING: Final = ("kind", "opening", "slice")
-
 NO_ROW: Final = -1
 NOT_COVERED: Final = -1
+ENDLESS: Final = 2**62
+"""A grace that no call outlasts."""
 
 CALLS: Final = {
     "key": "!string", "line": "!string", "offer": "!string", "kind": "!string", "number": "!string",
@@ -85,101 +86,117 @@ def whole(_sum: int) -> int:  # type: ignore[empty-body] # runners define it
 
 @lru_cache(maxsize=64)
 def rating(shape: Shape) -> Table:
-    """The expression; its tables are `calls`, `prefixes`, `rows` and `baskets`."""
-    calls = _sliced(ibis.table(CALLS, name="calls"), shape)
-    found = _with_rows(calls, shape)
-    billed = _billed(found, shape)
-    drawn = (
-        _drawn(billed, shape)
-        if shape.baskets
-        else billed.mutate(in_basket=_int(0), is_flat=ibis.literal(False))
-    )
-    return _priced(drawn, shape)
+    """The expression; its tables are `calls`, `prefixes`, `rows` and `baskets`.
+
+    Only calls of offers with baskets are kept for a second look; all others pass through.
+    """
+    calls = ibis.table(CALLS, name="calls")
+    terms = _terms(_opened(calls, shape), shape).alias("terms")  # used twice, worked out once
+    if not shape.baskets:
+        return _priced(_outside(_billed(calls, terms, shape), shape), shape)
+    baskets = ibis.table(baskets_schema(shape.baskets), name="baskets")
+    offers = baskets.select("basket_offer").distinct()
+    has_basket = calls.offer == offers.basket_offer
+    rest = _outside(_billed(calls.anti_join(offers, has_basket), terms, shape), shape)
+    drawn = _drawn(_billed(calls.semi_join(offers, has_basket), terms, shape), baskets, shape)
+    return _priced(rest.union(drawn), shape)
 
 
 def _int(value: int) -> Value:
     return ibis.literal(value, type="int64")
 
 
-def _sliced(calls: Table, shape: Shape) -> Table:
-    """Each call with the slice of its day and the opening of its number: as much as prefixes look at."""
-    slice_: Value = ibis.literal(0, type="int32")
-    for change in shape.changes:
-        slice_ = slice_ + ibis.ifelse(calls.day >= change, 1, 0)
-    opening = calls.number.substr(0, shape.longest)
-    return calls.mutate(slice=slice_.cast("int32"), opening=opening)
+def _on(shape: Shape) -> tuple[str, ...]:
+    return ("kind", "opening", "slice") if shape.changes else ("kind", "opening")
 
 
-def _matches(calls: Table) -> Table:
-    """The longest prefix of each distinct opening, for all levels."""
-    prefixes = ibis.table(PREFIXES, name="prefixes")
+def _opened(calls: Table, shape: Shape) -> Table:
+    """Each call with the opening of its number, as much as prefixes look at, and the slice of its day."""
+    columns = {"opening": calls.number.substr(0, shape.longest)}
+    if shape.changes:
+        passed = (ibis.ifelse(calls.day >= change, 1, 0) for change in shape.changes)
+        columns["slice"] = sum(passed, ibis.literal(0, type="int32")).cast("int32")
+    return calls.mutate(**columns)
+
+
+def _terms(calls: Table, shape: Shape) -> Table:
+    """What each distinct opening costs at all levels, side by side: by the row of its longest prefix."""
+    on, prefixes = _on(shape), ibis.table(PREFIXES, name="prefixes")
+    exact = [name for name in on if name != "opening"]
     lengths = prefixes.select(cut=prefixes.length).distinct()
-    openings = calls.select("kind", "opening", "slice").distinct().cross_join(lengths)
+    openings = calls.select(*on).distinct().cross_join(lengths)
     starts = openings.mutate(start=openings.opening.substr(0, openings.cut))
-    rows = prefixes.select(
-        "level", "prefix", "row", "length", prefix_kind=prefixes.kind, prefix_slice=prefixes.slice
-    )
-    same = [
-        starts.kind == rows.prefix_kind,
-        starts.slice == rows.prefix_slice,
-        starts.start == rows.prefix,
-        starts.cut == rows.length,
-    ]
-    found = starts.inner_join(rows, same)
-    return found.group_by("level", "kind", "opening", "slice").aggregate(row=found.row.argmax(found.length))
+    known = prefixes.select("level", "prefix", "row", "length", **{f"known_{name}": name for name in exact})
+    same = [starts.start == known.prefix, starts.cut == known.length]
+    found = starts.inner_join(known, same + [starts[name] == known[f"known_{name}"] for name in exact])
+    rows = {
+        f"row_{level}": ibis.coalesce(found.row.argmax(found.length, where=found.level == level), NO_ROW)
+        for level in range(shape.levels)
+    }
+    matched = found.group_by(*on).aggregate(**rows)
+    return _side_by_side(matched.rename({f"on_{name}": name for name in on}), shape)
 
 
-def _with_rows(calls: Table, shape: Shape) -> Table:
-    """Each call with the tariff row of each level, null where there is none.
+def _side_by_side(found: Table, shape: Shape) -> Table:
+    """The terms of the rows of all levels.
 
-    The rows of all levels are put side by side for each opening first, of which there are few: then the calls
-    are joined once.
+    A call that any level does not price never outlasts its grace: nothing is billed (suspense).
     """
-    matches = _matches(calls)
-    rows = ibis.table(ROWS, name="rows")
-    found = matches.select(**{f"on_{name}": matches[name] for name in _OPENING}).distinct()
+    priced = ibis.and_(*(found[f"row_{level}"] != NO_ROW for level in range(shape.levels)))
+    found = found.mutate(priced=priced)
     for level in range(shape.levels):
-        own = matches.filter(_.level == level).select(*_OPENING, match_row="row")
-        named = own.inner_join(rows, own.match_row == rows.row)
-        columns = {f"{name}_{level}": named[name] for name in ROWS}
-        table = named.select(**{f"on_{level}_{name}": named[name] for name in _OPENING}, **columns)
-        found = found.left_join(
-            table, [found[f"on_{name}"] == table[f"on_{level}_{name}"] for name in _OPENING]
-        )
-        found = found.drop(*(f"on_{level}_{name}" for name in _OPENING))
-    joined = calls.left_join(found, [calls[name] == found[f"on_{name}"] for name in _OPENING])
-    return joined.drop(*(f"on_{name}" for name in _OPENING), *_OPENING, "number", "day")
+        own = _row_terms(level)
+        found = found.left_join(own, found[f"row_{level}"] == own[f"match_{level}"]).drop(f"match_{level}")
+    graces = {
+        f"grace_{level}": ibis.ifelse(found.priced, found[f"grace_{level}"], _int(ENDLESS))
+        for level in range(shape.levels)
+    }
+    return found.mutate(**graces).drop("priced")
 
 
-def _billed(found: Table, shape: Shape) -> Table:
-    """Billed seconds of each level (B.r18); 0 without talk, and where a level has no price (suspense)."""
-    priced = ibis.and_(*(found[f"row_{level}"].notnull() for level in range(shape.levels)))
+def _row_terms(level: int) -> Table:
+    """What a row says, prices as `_priced` wants them: doubled 60ths of nano-euro, the half for rounding in.
+
+    Baskets look at the class of the customer's level alone; free calls take no minutes (B.r20).
+    """
+    rows = ibis.table(ROWS, name="rows")
+    columns = {
+        "match": rows.row, "first": rows.first, "next": rows.next, "grace": rows.grace,
+        "call": rows.call * 120 + 60_000, "minute": rows.minute * 2, "cap": rows.cap * 2 + 60_000,
+    }  # fmt: skip
+    if level == 0:
+        columns["class"] = ibis.ifelse(rows.is_free, ibis.null("string"), rows.class_)
+    return rows.select(**{f"{name}_{level}": column for name, column in columns.items()})
+
+
+def _billed(calls: Table, terms: Table, shape: Shape) -> Table:
+    """Each call with its terms and billed seconds of each level (B.r18); 0 without talk or price."""
+    on, calls = _on(shape), _opened(calls, shape)
+    found = calls.left_join(terms, [calls[name] == terms[f"on_{name}"] for name in on])
     columns = {}
     for level in range(shape.levels):
         first, step = found[f"first_{level}"], found[f"next_{level}"]
         beyond = ibis.greatest(found.seconds - first, _int(0))
-        steps = divide(beyond + step - 1, step)
-        free = (found.seconds <= found[f"grace_{level}"]) | ~priced
-        columns[f"billed_{level}"] = ibis.coalesce(
-            ibis.ifelse(free, _int(0), ibis.ifelse(beyond == 0, first, first + steps * step)), _int(0)
-        )
+        billed = first + divide(beyond + step - 1, step) * step
+        columns[f"billed_{level}"] = ibis.ifelse(found.seconds > found[f"grace_{level}"], billed, _int(0))
     return found.mutate(**columns)
 
 
-def _drawn(billed: Table, shape: Shape) -> Table:
+def _outside(billed: Table, shape: Shape) -> Table:
+    """Calls that take nothing of a basket."""
+    return billed.mutate(in_basket=_int(0), is_flat=ibis.literal(False)).select(*_kept(shape))
+
+
+def _drawn(billed: Table, baskets: Table, shape: Shape) -> Table:
     """Each call with the seconds that baskets take of it (B.r20): one pass for each rank of basket."""
-    baskets = ibis.table(baskets_schema(shape.baskets), name="baskets")
-    same = [billed.offer == baskets.basket_offer, billed.class__0 == baskets.basket_class]
+    same = [billed.offer == baskets.basket_offer, billed.class_0 == baskets.basket_class]
     known = billed.left_join(baskets, same)
-    takes = known.basket_offer.notnull() & (known.billed_0 > 0) & ~known.is_free_0
-    takes = ibis.coalesce(takes, ibis.literal(False))
+    takes = known.basket_offer.notnull() & (known.billed_0 > 0)
     inside = known.filter(takes).mutate(left=_.billed_0)
     for rank in range(shape.baskets):
         inside = _pass(inside, inside[f"limit_{rank}"])
-    columns = _kept(shape)
-    taken = inside.mutate(in_basket=_.billed_0 - _.left).select(*columns)
-    rest = known.filter(~takes).mutate(in_basket=_int(0), is_flat=ibis.literal(False)).select(*columns)
-    return taken.union(rest)
+    taken = inside.mutate(in_basket=_.billed_0 - _.left).select(*_kept(shape))
+    return taken.union(_outside(known.filter(~takes), shape))
 
 
 def _kept(shape: Shape) -> Sequence[str]:
@@ -207,13 +224,11 @@ def _priced(drawn: Table, shape: Shape) -> Table:
     for level in range(shape.levels):
         billed = drawn[f"billed_{level}"]
         inside = drawn.in_basket if level == 0 else ibis.ifelse(drawn.is_flat, drawn.in_basket, _int(0))
-        charged = ibis.greatest(billed - inside, _int(0))
-        exact = ibis.ifelse(
-            charged > 0, drawn[f"call_{level}"] * 60 + drawn[f"minute_{level}"] * charged, _int(0)
-        )
-        exact = ibis.coalesce(ibis.least(exact, drawn[f"cap_{level}"]), _int(0))
+        charged = billed - inside
+        exact = drawn[f"call_{level}"] + drawn[f"minute_{level}"] * charged
+        price = divide(ibis.least(exact, drawn[f"cap_{level}"]), _int(120_000))
         columns[f"row_{level}"] = ibis.coalesce(drawn[f"row_{level}"], NO_ROW)
         columns[f"billed_{level}"] = billed
         columns[f"inside_{level}"] = inside
-        columns[f"price_{level}"] = divide(exact * 2 + 60_000, _int(120_000))
+        columns[f"price_{level}"] = ibis.ifelse(charged > 0, price, _int(0))
     return drawn.select(**columns).cast(result_schema(shape.levels))

@@ -15,6 +15,11 @@ from billing.service.engine import Tables
 MEMORY: Final = "2GB"
 """What DuckDB may take before it spills to disk."""
 
+_SETTINGS: Final = {
+    "preserve_insertion_order": "false",  # the order of the answer means nothing, and keeping it costs memory
+    # It cannot know how few openings there are, and would hash the calls of a month to look the openings up.
+    "disabled_optimizers": "join_order,build_side_probe_side",
+}
 _WHOLE: Final = "CREATE TEMPORARY MACRO whole(a) AS CAST(a AS BIGINT)"
 _SPARK_FUNCTIONS: Final = (
     "divide(a BIGINT, b BIGINT) RETURNS BIGINT RETURN a div b",
@@ -39,15 +44,15 @@ class DuckDb:
         with self._connected(tables) as connection:
             return connection.sql(_sql(wanted)).to_arrow_table()
 
-    def run_file(self, wanted: Any, calls: Path, tables: Tables) -> pyarrow.Table:
-        """The same over calls in a Parquet file."""
+    def rate_file(self, wanted: Any, calls: Path, tables: Tables, rated: Path) -> None:
+        """Write the rows of the expression over calls in a Parquet file to another one."""
         with self._connected(tables) as connection:
             connection.read_parquet(str(calls)).create_view("calls")
-            return connection.sql(_sql(wanted)).to_arrow_table()
+            connection.sql(_sql(wanted)).write_parquet(str(rated))
 
     @contextmanager
     def _connected(self, tables: Tables) -> Iterator[duckdb.DuckDBPyConnection]:
-        with duckdb.connect(config={"memory_limit": self._memory}) as connection:
+        with duckdb.connect(config={"memory_limit": self._memory, **_SETTINGS}) as connection:
             connection.execute("SET enable_progress_bar = false")  # it would stand in the answer on stdout
             connection.execute(_WHOLE)
             for name, content in tables.items():

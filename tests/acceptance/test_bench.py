@@ -5,6 +5,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 from rich.console import Console
 
@@ -18,6 +19,7 @@ from bench.held import held
 from bench.lenders import etcd, etcd_clients, etcd_server, plain, plain_server, row_lock
 from bench.load import Load, LoadFailedError
 from bench.memory import memory
+from bench.rating import against, same
 from bench.sip import Contender, compare, cpu_seconds
 from bench.storm import storms
 from tests.acceptance.peers.kamailio import Proxy, Registrar
@@ -147,6 +149,19 @@ def test_a_call_record_is_read_beside_the_standard_library(dialect: str, tmp_pat
     assert figure["unit"] == "us"
     assert isinstance(figure["value"], float)
     assert figure["value"] > 0
+
+
+def test_rating_is_measured_beside_a_loop_that_makes_the_same_rows(tmp_path: Path) -> None:
+    figure = against(tmp_path, lambda: None, rounds=1, peer="loop", count=3_000)
+    assert isinstance(figure["rounds"], list)
+    (line,) = figure["rounds"]
+    assert line["value"] == pytest.approx(line["ours"] / line["peer"], rel=0.01)
+    ours, peer = tmp_path / "rated.parquet", tmp_path / "rated_by_loop.parquet"
+    assert same(ours, peer, 3_000)
+    rows = pyarrow.parquet.read_table(peer)
+    assert any(rows["inside_0"].to_pylist()), "some calls are inside a basket"
+    pyarrow.parquet.write_table(rows.slice(1), peer)
+    assert not same(ours, peer, 3_000), "a row less is seen"
 
 
 def test_results_are_kept_beside_each_other(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The engine against the oracle, row by row: baskets split inside calls, a night of 25 hours, late calls."""
 
+import datetime
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -9,9 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ibis  # type: ignore[import-untyped]
 import pytest
 
-from billing.core.offer import OfferKind
+from billing.core.number import Plan, normalise
+from billing.core.offer import Basket, Offer, OfferKind
+from billing.core.rated import Call
+from billing.core.tariff import CUSTOMER, Row, Tariff
 from billing.service import expression
 from billing.service.engine import Priced, Prices, calls_table, rate
 from billing.service.runners import DuckDb, Spark
@@ -88,10 +94,22 @@ def test_the_answer_has_the_declared_types() -> None:
     assert {field.name: str(field.type) for field in found.schema} == expression.result_schema(2)
 
 
+def test_calls_look_up_openings_and_are_not_hashed_themselves() -> None:
+    """Decision 0050: left alone, DuckDB takes openings for many, and keeps all calls of a month in memory."""
+    made = month(0, 500)
+    tables = {"calls": calls_table(made.calls), **made.prices.tables()}
+    with DuckDb()._connected(tables) as connection:
+        ((_, plan),) = connection.sql(
+            "EXPLAIN " + str(ibis.to_sql(made.prices.expression, "duckdb"))
+        ).fetchall()
+    joins = re.findall(r"Join Type: *([A-Z]+)", plan)
+    assert sorted(joins) == ["ANTI", "INNER", *["LEFT"] * 5, "SEMI"], (
+        "no RIGHT: it looks calls up in a table of calls"
+    )
+
+
 def test_division_is_exact_beyond_doubles() -> None:
     """Trap 2 of the design: `//` would go through a double."""
-    import ibis  # type: ignore[import-untyped]
-
     table = ibis.table({"n": "!int64"}, name="numbers")
     wanted = table.select(a=expression.divide(table.n, ibis.literal(3, type="int64")))
     numbers = expression_table([9007199254740993, 123456789012345678])
@@ -103,6 +121,34 @@ def expression_table(numbers: list[int]) -> Any:
     from billing.service.engine import table
 
     return table({"n": "!int64"}, [(number,) for number in numbers])
+
+
+def test_what_one_level_does_not_price_takes_no_minutes() -> None:
+    """It waits whole (decision 0043), and a later call has the basket for itself."""
+    calls = [called("1", "+33612345678", 0, 60), called("2", "+33145678901", 1, 60)]
+    offer = Offer("flat", OfferKind.FLAT_ON_CONSUMPTION, baskets=(Basket("b", ("FR",), 1),))
+    both, fixed = Row("+336", "FR", per_minute=10**6), Row("+331", "FR", per_minute=10**6)
+    prices = Prices((Tariff(CUSTOMER, (both, fixed)), Tariff("resale", (fixed,))), {"flat": offer})
+    priced = rate(calls, prices, DuckDb())
+    assert priced.without == {"1": "resale"}
+    assert [(row.key, row.in_basket_s) for row in priced.rated] == [("2", 60), ("2", 0)]
+
+
+@pytest.mark.parametrize(("cap", "micro"), [(1_499, 1), (1_500, 2), (2_499, 2), (2_500, 3)])
+def test_a_cap_is_rounded_half_up_like_any_price(cap: int, micro: int) -> None:
+    row = Row("+33", "FR", per_minute=10**9, max_price=cap)
+    priced = rate([called("1", "+33145678901", 0, 60)], Prices((Tariff(CUSTOMER, (row,)),), {}), DuckDb())
+    assert [each.price_micro for each in priced.rated] == [micro]
+
+
+def called(key: str, number: str, after_ms: int, seconds: int) -> Call:
+    """A call of one line whose offer is `flat`."""
+    day = datetime.date(2026, 10, 5)
+    dialled = normalise(number, Plan())
+    assert dialled is not None
+    return Call(
+        key, "201", "201", "", "flat", "voice", dialled, 1_791_180_000_000 + after_ms, day, 202610, seconds
+    )
 
 
 def test_no_calls_and_no_tariff() -> None:
