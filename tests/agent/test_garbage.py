@@ -19,9 +19,7 @@ from tests.agent.test_counting import LINES, Gateway
 
 TIMES = 20
 LARGE = bytes(100_000)
-CUT_SHORT = (
-    1_000  # objects at most that one look at the kernel leaves when it is cancelled; TIMES leave 9,000
-)
+CUT_SHORT = 1_000  # objects that one look at the kernel leaves when it is cancelled, at most; TIMES: 9,000
 
 
 @contextmanager
