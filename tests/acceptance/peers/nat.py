@@ -56,8 +56,12 @@ class Router(Annex):
         rules.write_text(MASQUERADE)
         self.run([program("nft"), "-f", str(rules)])
         self._set("net/ipv4/ip_forward", 1)
+        self.forget_after(self._forgets_s)
+
+    def forget_after(self, silent_s: int) -> None:
+        """Keep a flow for so long after its next packet."""
         for timeout in ("udp_timeout", "udp_timeout_stream"):
-            self._set(f"net/netfilter/nf_conntrack_{timeout}", self._forgets_s)
+            self._set(f"net/netfilter/nf_conntrack_{timeout}", silent_s)
 
     def _set(self, name: str, value: int) -> None:
         self.run(["sh", "-c", f"echo {value} > {Path('/proc/sys') / name}"])
