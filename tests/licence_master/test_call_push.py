@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from licence_master.config import CallsConfig
@@ -51,6 +52,12 @@ async def filled(folder: Path, files: int) -> list[Path]:
     return whole()
 
 
+def mark(home: Path) -> list[tuple[int]]:
+    """How far the master has noted that it is."""
+    with closing(sqlite3.connect(f"file:{home / 'calls.db'}?mode=ro", uri=True)) as store:
+        return store.execute("SELECT value FROM mark").fetchall()
+
+
 async def test_what_arrives_is_pushed_once_also_after_a_restart(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
@@ -59,6 +66,7 @@ async def test_what_arrives_is_pushed_once_also_after_a_restart(tmp_path: Path) 
         await put(calls, 1, "a", "b")
         (first,) = await filled(folder, 1)
         assert refs([first]) == [["a", "b"]]
+        await asyncio.to_thread(until, lambda: mark(tmp_path) == [(2,)], what="it is noted")
     first.unlink()  # whom it is for has taken it away
     async with pushing(tmp_path, push) as calls:
         await put(calls, 2, "b", "c")  # b is known
