@@ -9,6 +9,7 @@ from agent.endpoint import Address, Endpoint
 from agent.limits import TrustedNetwork
 from runtime import zones
 from runtime.config import ConfigErrors, ConfigModel, ConfigPath, FieldError, checks_files
+from runtime.push import Push
 from telephony.cdr.tables import MAX_COLUMNS
 from telephony.cdr.threecx import wrong_columns
 from telephony.cdr.times import Zone
@@ -135,21 +136,6 @@ class CdrSource(ConfigModel):
         return read(self.mapping)
 
 
-class CdrPush(ConfigModel):
-    """Call records as files of `format`, into a directory or to an HTTP endpoint, as they come."""
-
-    directory: ConfigPath | None = None
-    url: Annotated[str, Field(pattern=r"^https?://[!-~]{1,500}$")] | None = None
-    format: Literal["csv", "jsonl"] = "jsonl"
-    every_s: Annotated[int, Field(ge=1, le=86_400)] = 60
-
-    @model_validator(mode="after")
-    def _one_way(self) -> "CdrPush":
-        if (self.directory is None) == (self.url is None):
-            raise ValueError("write either directory or url")
-        return self
-
-
 class Cdrs(ConfigModel):
     """The call records of one PBX: their sources, and the spool in which they wait.
 
@@ -160,7 +146,7 @@ class Cdrs(ConfigModel):
     sources: Annotated[tuple[CdrSource, ...], Field(max_length=MAX_SOURCES)] = ()
     most_mib: Annotated[int, Field(ge=1, le=1_048_576)] = 1_024
     keep_days: Annotated[int, Field(ge=0, le=3_650)] = 30
-    push: CdrPush | None = None
+    push: Push | None = None
 
     @model_validator(mode="after")
     def _names_once(self) -> "Cdrs":

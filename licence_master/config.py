@@ -21,6 +21,7 @@ from licensing.files.licence_file import PublicKey
 from licensing.licence_type import LicenceType
 from licensing.terms import day, upgrading
 from runtime.config import ConfigErrors, ConfigModel, ConfigPath, FieldError, load
+from runtime.push import Push
 
 DEFAULT_PATH = Path("/etc/licence-master/master.yaml")
 
@@ -135,12 +136,14 @@ class CallsConfig(ConfigModel):
     """How long call records are kept, in whole UTC months, and who sees whole numbers.
 
     `mask`: who is not admin sees so many digits of a number at most; null: all of them. `archive`: beside the
-    index they are written as Parquet, where the extra `parquet` is installed.
+    index they are written as Parquet, where the extra `parquet` is installed. `push`: with whole numbers, to
+    somebody else as they come.
     """
 
     keep_days: Annotated[int, Field(ge=2, le=36_500)] = 400
     mask: Annotated[int, Field(ge=0, le=15)] | None = None
     archive: bool = True
+    push: Push | None = None
 
 
 class InstallationConfig(ConfigModel):

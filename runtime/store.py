@@ -18,6 +18,8 @@ from typing import Literal
 
 import aiosqlite
 
+from runtime.files import sync_directory
+
 BUSY_TIMEOUT_MS = 5_000
 QUEUE_LIMIT = 10_000
 BLOCK = 128  # rows of one statement at most: with 9 values each, far from SQLite's 32,766 parameters
@@ -285,15 +287,6 @@ def _take_lock(path: Path) -> int:
 def _make_file(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))  # SQLite would choose the mode by the umask
     sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make new names and renames in a directory durable."""
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _connect(path: Path, synchronous: str) -> sqlite3.Connection:

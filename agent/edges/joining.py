@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.edges.master import enrol
-from agent.store.enrolment import KEY_FILE, Enrolment, save, sync_directory
+from agent.store.enrolment import KEY_FILE, Enrolment, save
 from licensing import wire
+from runtime.files import sync_directory
 from runtime.signing import SigningKey
 
 FRESH_KEY_FILE = "agent.key.joining"

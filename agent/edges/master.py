@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import httpx
 import msgspec
 
-from agent.edges.answers import detached
 from agent.service.link import ENROL, WAKE, NoAnswerError
 from agent.store.enrolment import Enrolment
 from licensing import wire
 from licensing.codes import Code
 from licensing.site.share import Reply
+from runtime.answers import detached
 from runtime.signing import SigningKey, answer_type, request_type, verify
 from runtime.tls import PinMismatchError, pinned_context
 

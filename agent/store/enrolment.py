@@ -1,12 +1,11 @@
 """`PBX/enrolment.json` and `PBX/agent.key`: what `join` brought home and `run` stands on."""
 
-import contextlib
-import os
 from pathlib import Path
 
 import msgspec
 
 from licensing import wire
+from runtime.files import replace_file
 
 KEY_FILE = "agent.key"
 ENROLMENT_FILE = "enrolment.json"
@@ -45,26 +44,3 @@ def save(directory: Path, enrolment: Enrolment) -> None:
     """Write the enrolment whole or not at all (a new file, synced, then renamed), readable by its owner."""
     body = msgspec.json.format(msgspec.json.encode(enrolment), indent=2) + b"\n"
     replace_file(directory / ENROLMENT_FILE, body)
-
-
-def replace_file(path: Path, body: bytes) -> None:
-    """Replace a file atomically and durably; mode 0600."""
-    fresh = path.with_suffix(path.suffix + ".new")
-    with contextlib.suppress(FileNotFoundError):
-        fresh.unlink()
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make renames and new files in a directory durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from runtime.store import sync_directory
+from runtime.files import sync_directory
 
 
 @contextmanager

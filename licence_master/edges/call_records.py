@@ -11,13 +11,14 @@ from licence_master.edges.doorkeeper import Access, Rank, at_least
 from licence_master.edges.orders import ArchiveOrder, ArchiveReport
 from licence_master.edges.problems import ProblemError
 from licence_master.service.calls import reports
-from licence_master.service.calls.export import Export, Form, lines
+from licence_master.service.calls.export import Export, lines
 from licence_master.service.calls.reports import AsideView, SourceView
 from licence_master.service.installation import Installation
 from licence_master.store import parquet
 from licence_master.store.parquet import UnwritableError
 from licensing.codes import Code, Refusal
 from runtime.logs import logger
+from telephony.cdr.columns import Form
 from telephony.cdr.verdict import Verdict
 
 MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}

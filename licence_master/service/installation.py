@@ -124,7 +124,7 @@ class Installation:
 
     def watches(self) -> list[Coroutine[None, None, None]]:
         """What is done beside the requests, until it is cancelled."""
-        return [self.snapshots.watch(), self.upkeep.watch(), self.calls.upkeep.watch()]
+        return [self.snapshots.watch(), self.upkeep.watch(), self.calls.upkeep.watch(), self.calls.push()]
 
     def end_polls(self) -> None:
         """Answer every long poll, so that the server need not wait for them."""

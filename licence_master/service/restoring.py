@@ -35,8 +35,9 @@ from licensing.lender.takeover_events import PbxFailed, PbxRecovered
 from licensing.state import State
 from licensing.terms.following import ACTOR
 from licensing.terms.term_events import BY_HAND
+from runtime.files import sync_directory
 from runtime.signing import header_key_id
-from runtime.store import locked, open_database, sync_directory
+from runtime.store import locked, open_database
 
 # What administrators did and nobody does again by himself: agents and the configuration tell the rest.
 _BY_HAND = (

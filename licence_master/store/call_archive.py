@@ -17,7 +17,7 @@ import msgspec
 
 from licence_master.store import parquet
 from licence_master.store.call_reader import CallReader
-from runtime.store import sync_directory
+from runtime.files import sync_directory
 from telephony.cdr.columns import COLUMNS, json_line
 from telephony.cdr.record import Cdr
 

@@ -93,6 +93,12 @@ CREATE TABLE source_state (
   body    BLOB NOT NULL
 ) WITHOUT ROWID;
 """,
+    """
+CREATE TABLE mark (               -- how far somebody got with the records, by their ids
+  name  TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) WITHOUT ROWID;
+""",
 )
 
 _FIELDS: Final = ", ".join(column.name for column in COLUMNS)
@@ -196,6 +202,11 @@ def forget_aside(limit_ms: int) -> Statement:
     return ("DELETE FROM quarantine WHERE at_ms < ?", [(limit_ms,)])
 
 
+def set_mark(name: str, value: int) -> Statement:
+    """Keep a number under this name."""
+    return ("INSERT OR REPLACE INTO mark (name, value) VALUES (?, ?)", [(name, value)])
+
+
 def begin_of(month: str) -> int:
     """When a UTC month (`2026-10`) begins, in epoch ms."""
     return int(datetime.strptime(f"{month} +0000", "%Y-%m %z").timestamp()) * 1_000
@@ -217,6 +228,12 @@ async def hashes(database: Database, keys: Iterable[Key]) -> dict[Key, bytes]:
     """Of these keys the ones that are known, with the content hash of their record."""
     rows = await database.execute_fetchall(_HASHES, (_list(keys),))
     return {Key(source, call_ref, leg): hash_ for source, call_ref, leg, hash_ in rows}
+
+
+async def mark(database: Database, name: str) -> int:
+    """The number that is kept under this name; 0: none yet."""
+    rows = list(await database.execute_fetchall("SELECT value FROM mark WHERE name = ?", (name,)))
+    return int(rows[0][0]) if rows else 0
 
 
 async def generation(database: aiosqlite.Connection) -> str:

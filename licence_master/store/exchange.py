@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from runtime.store import sync_directory
+from runtime.files import sync_directory
 
 _BESIDE = ("-wal", "-shm")
 

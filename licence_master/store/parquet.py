@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from runtime.store import sync_directory
+from runtime.files import sync_directory
 from telephony.cdr.columns import COLUMNS, RAW, Holds
 
 MEMORY: Final = "256MB"

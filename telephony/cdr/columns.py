@@ -6,10 +6,13 @@ an empty field. Documented in docs/call-records.md "Exports".
 
 import base64
 import json
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from telephony.cdr.record import Cdr
+
+Form = Literal["csv", "jsonl"]
 
 
 class Holds(StrEnum):
@@ -68,6 +71,12 @@ def csv_row(cdr: Cdr, *, raw: bool = True) -> str:
 def json_line(cdr: Cdr, *, raw: bool = True) -> str:
     """A record as one line of JSON with its line end."""
     return json.dumps(values(cdr, raw=raw), ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def file_text(cdrs: Iterable[Cdr], form: Form, *, raw: bool = True) -> str:
+    """A whole file of records."""
+    write, head = (csv_row, csv_header(raw=raw)) if form == "csv" else (json_line, "")
+    return head + "".join(write(cdr, raw=raw) for cdr in cdrs)
 
 
 def values(cdr: Cdr, *, raw: bool = True) -> dict[str, str | int | None]:

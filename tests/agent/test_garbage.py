@@ -10,10 +10,10 @@ from types import FrameType
 import pytest
 
 from agent.edges import netlink
-from agent.edges.cdr.target import HttpTarget
 from agent.edges.kamailio.rpc import Rpc
 from agent.kamailio import Kamailio
 from licensing.box.proof import Sight
+from runtime.targets import HttpTarget
 from tests.agent.conftest import House
 from tests.agent.test_counting import LINES, Gateway
 

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from agent.edges.answers import detached
 from agent.kamailio import Kamailio
 from agent.service.driver import CannotEvictError, LinkLostError, RefusedError, UnansweredError
+from runtime.answers import detached
 from telephony.pbx.kamailio import PERMANENT
 
 TIMEOUT_S = 30.0  # a table of 10,000 contacts takes seconds

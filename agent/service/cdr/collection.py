@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 from agent.cdrs import Cdrs, CdrSource
 from agent.service.alarms import Alarms
 from agent.service.cdr.delivery import Delivery
-from agent.service.cdr.post import Poster, Target
+from agent.service.cdr.post import SpoolOutbox
 from agent.service.cdr.replay import Replayed, reread
 from agent.service.cdr.source import Source
 from agent.service.link import Link
@@ -22,6 +22,7 @@ from licensing.codes import Code
 from runtime.clock import Clock
 from runtime.config import ConfigErrors
 from runtime.logs import logger
+from runtime.push import Poster, Target
 from runtime.store import StoreError
 from telephony.cdr.reading import Origin
 from telephony.cdr.wire import SourceState
@@ -128,8 +129,10 @@ class Collection:
             tasks.create_task(spool.run(), name="spool")
             tasks.create_task(self._delivery.run(), name="cdr delivery")
             tasks.create_task(self._look(spool), name="cdr look")
-            if self.settings.push is not None and self._target is not None:
-                self._poster = Poster(spool, self.settings.push, self._identity[1], self._target, self._clock)
+            push = self.settings.push
+            if push is not None and self._target is not None:
+                outbox = SpoolOutbox(spool, push.format, self._identity[1])
+                self._poster = Poster(outbox, push, self._target, self._clock, self._log)
                 tasks.create_task(self._poster.run(), name="cdr push")
             for source in self.sources:
                 tasks.create_task(self._kept_open(source), name=f"cdr {source.settings.name}")

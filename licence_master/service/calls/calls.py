@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from licence_master.service.calls.intake import Intake
+from licence_master.service.calls.post import IndexOutbox, push
 from licence_master.service.calls.upkeep import CallUpkeep
 from licence_master.store import call_index
 from licence_master.store.call_archive import CallArchive
@@ -23,12 +24,21 @@ class Calls:
     intake: Intake
     reader: CallReader
     upkeep: CallUpkeep
+    _name: str
+    _clock: Clock
     _database: Database
     _commits: GroupCommit
 
     async def run(self) -> None:
         """Commit until `stop`; raises when the store fails, and then the process must end."""
         await self._commits.run()
+
+    async def push(self) -> None:
+        """Push what arrives where the configuration says, until cancelled; it may say nothing."""
+        settings = self.upkeep.config.push
+        if settings is not None:
+            outbox = IndexOutbox(self._name, self._database, self._commits, self.reader, settings.format)
+            await push(outbox, settings, self._clock, self._name)
 
     def stop(self) -> None:
         """Accept nothing more; `run` returns when all is durable."""
@@ -56,4 +66,5 @@ def calls_over(
     """The services over an open store, whose file is `index`."""
     commits, reader = GroupCommit(database, limit=QUEUE), CallReader(index)
     upkeep = CallUpkeep(name, commits, reader, CallArchive(archive, reader), clock, ballast)
-    return Calls(Intake(name, database, commits, clock, ballast), reader, upkeep, database, commits)
+    intake = Intake(name, database, commits, clock, ballast)
+    return Calls(intake, reader, upkeep, name, clock, database, commits)

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from licence_master.store.call_reader import CallReader, Span
-from telephony.cdr.columns import csv_header, csv_row, json_line
+from telephony.cdr.columns import Form, csv_header, csv_row, json_line
 from telephony.cdr.masking import masked
-
-Form = Literal["csv", "jsonl"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.cdrs import CdrPush, Cdrs, CdrSource
+from agent.cdrs import Cdrs, CdrSource
 from agent.config import AgentConfig
 from agent.service.cdr.dialect import MAKERS, parser
 from runtime.config import ConfigErrors, parse
+from runtime.push import Push
 from telephony.cdr.reading import Origin
 
 ROOT = Path(__file__).parents[3]
@@ -83,5 +84,5 @@ def test_every_dialect_has_a_reader() -> None:
 
 def test_the_page_names_every_key_and_dialect() -> None:
     page = (ROOT / "docs/call-records.md").read_text()
-    keys = {*CdrSource.model_fields, *Cdrs.model_fields, *CdrPush.model_fields, *MAKERS}
+    keys = {*CdrSource.model_fields, *Cdrs.model_fields, *Push.model_fields, *MAKERS}
     assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)] == []

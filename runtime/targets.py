@@ -1,4 +1,4 @@
-"""Where pushed files of call records go: a directory, or an HTTP endpoint."""
+"""Where pushed files go: a directory, or an HTTP endpoint."""
 
 import asyncio
 import errno
@@ -7,10 +7,9 @@ from typing import Final
 
 import httpx
 
-from agent.cdrs import CdrPush
-from agent.edges.answers import detached
-from agent.service.cdr.post import Target
-from agent.store.enrolment import replace_file
+from runtime.answers import detached
+from runtime.files import replace_file
+from runtime.push import Push, Target
 
 TIMEOUT_S: Final = 30.0
 TYPES: Final = {"csv": "text/csv; charset=utf-8; header=present", "jsonl": "application/jsonl"}
@@ -46,11 +45,9 @@ class HttpTarget:
             raise OSError(errno.EIO, f"{self._url} answered {response.status_code}")
 
 
-def target_of(push: CdrPush | None) -> Target | None:
-    """Where this configuration pushes to, if it does."""
-    if push is None:
-        return None
+def target_of(push: Push) -> Target:
+    """Where this configuration pushes to."""
     if push.directory is not None:
         return DirectoryTarget(push.directory)
-    assert push.url is not None
+    assert push.url is not None, "either directory or url"
     return HttpTarget(push.url, TYPES[push.format])
