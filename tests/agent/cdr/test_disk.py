@@ -11,7 +11,7 @@ from tests.agent.cdr.calls import call_ref, line, post, repeated, until_open
 from tests.agent.conftest import House
 from tests.agent.scripted_master import ScriptedMaster
 from tests.agent.scripted_pbx import ScriptedPbx, free_port
-from tests.agent.test_program import started
+from tests.agent.test_program import asked, started
 from tests.chaos.small_disk import SmallDisk
 from tests.chaos.test_disk_agent import running
 
@@ -28,6 +28,8 @@ async def test_a_spool_that_cannot_be_written_stops_no_phone(house: House, tmp_p
         assert await phone.registered(house.guard, "202") == 200
         await until_open(port)
         assert await post(client, url, line(1)) == 200
+        while (await asked(config, "status"))["pbxs"][0]["cdrs"]["waiting"]:
+            pass  # else it is the note that the master has it which cannot be written, and the door is shut
         before = resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, (0, before[1]))
         assert await post(client, url, line(2)) == 503
