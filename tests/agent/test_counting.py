@@ -1,8 +1,9 @@
 """Calls over a line through a running agent: what is on disk when messages leave, and after a restart."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,16 @@ async def test_what_the_other_side_hears_of_a_call_is_on_disk(gateways: Opened) 
     house, seen = gateways.house, []
     house.pbx.on_request = lambda data: seen.append((data.split(b" ")[0], stored(house.data)))
     async with gateways.running() as gateway:
-        assert status_of(await gateway.call("c1")) == 200
+        phone = await house.phone()
+        with closing(sqlite3.connect(house.data / "lyon" / "agent.db", isolation_level=None)) as busy:
+            busy.execute("BEGIN IMMEDIATE")  # the disk is slow
+            calling = asyncio.create_task(gateway.call("c1"))
+            await asyncio.sleep(0)  # it is sent
+            for _ in range(2):
+                phone.transport.sendto(b"\r\n\r\n", house.guard)
+                assert (await phone.received.get())[0] == b"\r\n"  # the agent has turned since
+            busy.execute("ROLLBACK")
+        assert status_of(await calling) == 200
         assert stored(house.data) == (1, 1)
         assert await gateway.hang_up("c1") == 200
         assert stored(house.data) == (0, 0)
