@@ -37,7 +37,7 @@ class IndexOutbox:
         page = await asyncio.to_thread(lambda: next(self._reader.arrived(number, ROWS), None))
         if not page:
             return None
-        generation = await call_index.generation(self._database)
+        generation = await asyncio.to_thread(self._reader.generation)  # no write, which is the committer's
         name = f"{self._name}-{generation[:8]}-{page[0][0]}-{page[-1][0]}"
         return Parcel(name, file_text((cdr for _, cdr in page), self._form).encode(), page[-1][0])
 
