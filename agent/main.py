@@ -195,7 +195,7 @@ async def _drain(pbx: OpenPbx, edge: Edge) -> None:
     """
     await _soon(lambda: pbx.site.idle)
     edge.pause()
-    await _soon(lambda: not (pbx.site.writing or pbx.site.intake.behind))
+    await _soon(lambda: not (pbx.site.outbound.writing or pbx.site.intake.behind))
 
 
 async def _soon(condition: Callable[[], bool]) -> None:

@@ -1,19 +1,13 @@
-"""One PBX: its guard, its seats and its journal, with the outside passed in as functions.
-
-What the cores return is done here, in their order. A `Send` that follows a `Record` which must be durable
-leaves only when the journal has it (sip-guard; protocol "Durability rules").
-"""
+"""One PBX: its guard, its seats and its journal, with the outside passed in as functions."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 
 from agent.service.alarms import Alarms, DenialAlarms
-from agent.service.carriers import Carriers
 from agent.service.chronicle import Chronicle
 from agent.service.counting import Counting, Sender
 from agent.service.intake import Arrived, Intake
+from agent.service.outbound import Outbound
 from agent.service.seats import SeatVerdict
 from agent.store.journal import Journal
 from licensing import wire
@@ -23,10 +17,9 @@ from licensing.site import share
 from licensing.site.record import ShareRecord
 from runtime.clock import Clock
 from telephony.address import Flow
-from telephony.binding import Registration
 from telephony.guard import Guard
 from telephony.meter import Meter
-from telephony.output import Output, Record, Rejected, Send
+from telephony.output import Rejected
 from telephony.sip.stream import Broken
 
 # No timer of the guard or the seats is shorter: looking again after it misses none.
@@ -55,8 +48,8 @@ class Site:
         self.seats = verdict.seats
         self.desk = verdict.desk
         self.counting = Counting(guard, verdict.desk, journal, chronicle, clock)
+        self.outbound = Outbound(verdict, journal, chronicle, self.counting, clock)
         self.alarms = alarms
-        self.rejections: Counter[str] = Counter()
         self.intake = Intake(meter, guard, self.take_in, clock)
         self._software = software
         self._verdict = verdict
@@ -64,13 +57,8 @@ class Site:
         self._chronicle = chronicle
         self._clock = clock
         self._boot = boot
-        self._send: Sender | None = None
         self._speak: Callable[[], None] = _nobody
         self._mention: Callable[[], None] = _nobody
-        self._behind = 0
-        self._carriers = Carriers()
-        self._unrecorded = 0
-        self._held: set[bytes] = set()  # what leaves once a record is on disk
         self._doubted: tuple[str, ...] = ()
         self._doubted_until_ms = 0
         self._pages: dict[str, str] = {}
@@ -90,25 +78,19 @@ class Site:
 
         `speak` asks for a sync at once, `mention` for one soon, so that the master's picture follows.
         """
-        self._send, self._speak, self._mention = send, speak, mention
-        self.counting.serve(send)
+        self._speak, self._mention = speak, mention
+        self.outbound.serve(send)
         self.desk.serve(self._moved)
         self._look_again(self._clock.monotonic_ms(), SHORTEST_TIMER_MS)
 
     @property
     def idle(self) -> bool:
         """Whether everything that was taken in has been answered."""
-        return not self.guard.pending and not self.writing and not self.intake.behind
-
-    @property
-    def writing(self) -> bool:
-        """Whether something waits for the disk before it may leave."""
-        return bool(self._behind or self._unrecorded or self.counting.behind)
+        return not self.guard.pending and not self.outbound.writing and not self.intake.behind
 
     def close(self) -> None:
         """Send nothing more."""
-        self._send = None
-        self.counting.serve(None)
+        self.outbound.serve(None)
         self.intake.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -135,7 +117,7 @@ class Site:
         if self._journal.full:
             for data, flow in admitted:
                 if not self._receive_unstored(data, flow, now_ms):
-                    self.rejections["store_busy"] += 1  # the sender repeats it
+                    self.outbound.rejections["store_busy"] += 1  # the sender repeats it
         else:
             self._receive(admitted, now_ms)
         self.settle(now_ms)
@@ -143,8 +125,8 @@ class Site:
     def _receive(self, arrived: Sequence[Arrived], now_ms: int) -> None:
         """Calls, keep-alives and answers to what is no SIP leave at once; registrations wait for the disk."""
         passing, groups = self.guard.receive_all(arrived, now_ms)
-        self._carry_out(passing, now_ms)
-        self._carry_out_noted(groups, now_ms)
+        self.outbound.at_once(passing, now_ms)
+        self.outbound.in_order(groups, now_ms)
 
     def opened(self, flow: Flow) -> None:
         """A connection can be reached from now on."""
@@ -156,20 +138,20 @@ class Site:
 
     def expects(self, flow: Flow) -> bool:
         """Whether more may come by this connection, however long it is silent: from a phone, or the PBX."""
-        return flow in self._carriers or self.guard.is_pbx(flow)
+        return flow in self.outbound.carriers or self.guard.is_pbx(flow)
 
     def broken(self, broken: Broken, flow: Flow, now_ms: int) -> None:
         """A stream that cannot be read on; what there is to answer is sent."""
-        self._carry_out(self.guard.broken(broken, flow), now_ms)
+        self.outbound.at_once(self.guard.broken(broken, flow), now_ms)
 
     def tell(self, rejected: Rejected) -> None:
         """A connection that was refused or cut: counted, and logged unless there are very many."""
-        self._carry_out([rejected], self._clock.monotonic_ms())
+        self.outbound.at_once([rejected], self._clock.monotonic_ms())
 
     def _receive_unstored(self, data: bytes, flow: Flow, now_ms: int) -> bool:
         """The disk is behind: calls and all else that stores nothing pass; False for what must wait."""
         outputs = self.guard.relay(data, flow, now_ms)
-        self._carry_out(outputs or (), now_ms)
+        self.outbound.at_once(outputs or (), now_ms)
         return outputs is not None
 
     def settle(self, now_ms: int) -> None:
@@ -178,8 +160,8 @@ class Site:
             while self._verdict.touched:  # ending one wait may give another object its unit
                 self._verdict.touched = False
                 for name, decision in self._verdict.settle(now_ms):
-                    self._carry_out_noted([self.guard.settle(name, decision, now_ms)], now_ms)
-            self._forget_failed()
+                    self.outbound.in_order([self.guard.settle(name, decision, now_ms)], now_ms)
+            self.outbound.forget_failed()
             self.desk.write()
             if self._chronicle.tell(self.seats.drain_events(), now_ms):
                 self._mention()
@@ -192,74 +174,6 @@ class Site:
         """A use began or ended."""
         self._verdict.touched = True
         self.settle(self._clock.monotonic_ms())
-
-    def _carry_out_noted(self, groups: Sequence[Sequence[Output]], now_ms: int) -> None:
-        """Carry out what came of each message; what must be durable holds back the rest of its own group.
-
-        A new reservation is on disk before its REGISTER leaves (decision 0011).
-        """
-        self._forget_failed()  # before a new note of the same object
-        reserved, self._verdict.reserved = self._verdict.reserved, []
-        if not reserved and not self._behind:
-            send = None if self._held else self._send
-            for outputs in groups:
-                if send is not None and len(outputs) == 1 and type(outputs[0]) is Send:  # a refresh, mostly
-                    send(outputs[0].flow, outputs[0].data)
-                else:
-                    self._carry_out(outputs, now_ms)
-            return
-        if not reserved and not any(groups):
-            return
-        # While a note is on its way to the disk all that is about registrations waits behind it, in order.
-        stored = self._journal.reserve(reserved) if reserved else self._journal.barrier()
-        self._behind += 1
-        stored.add_done_callback(partial(self._carry_out_behind, groups))
-
-    def _carry_out_behind(self, groups: Sequence[Sequence[Output]], stored: asyncio.Future[None]) -> None:
-        self._behind -= 1
-        for outputs in groups:
-            self._carry_out_stored(outputs, stored)
-
-    def _forget_failed(self) -> None:
-        if self._verdict.failed:
-            self._journal.forget_reservations(self._verdict.failed)
-            self._verdict.failed = []
-
-    def _carry_out(self, outputs: Sequence[Output], now_ms: int) -> None:
-        """Send, store, count: in order, and what follows a durable record waits for it."""
-        send = self._send
-        for index, output in enumerate(outputs):
-            if type(output) is Send:
-                # Who repeats a request gets the same bytes again, but never before they may leave.
-                if send is not None and output.data not in self._held:
-                    send(output.flow, output.data)
-            elif type(output) is Record:
-                stored = self._store(output, now_ms)
-                if output.durable:
-                    rest = outputs[index + 1 :]
-                    self._unrecorded += 1
-                    self._held.update(each.data for each in rest if type(each) is Send)
-                    stored.add_done_callback(partial(self._carry_out_recorded, rest))
-                    return
-            elif type(output) is Rejected:
-                self.rejections[output.reason] += 1
-                self._chronicle.rejected(output, now_ms)
-            else:
-                self.counting.carry_out(output, now_ms)
-
-    def _carry_out_recorded(self, outputs: Sequence[Output], stored: asyncio.Future[None]) -> None:
-        self._unrecorded -= 1
-        self._held.difference_update(each.data for each in outputs if type(each) is Send)
-        self._carry_out_stored(outputs, stored)
-
-    def _carry_out_stored(self, outputs: Sequence[Output], stored: asyncio.Future[None]) -> None:
-        if not stored.cancelled() and stored.exception() is None:
-            self._carry_out(outputs, self._clock.monotonic_ms())
-
-    def _store(self, record: Record, now_ms: int) -> asyncio.Future[None]:
-        self._carriers.note(record)
-        registration = Registration(record.aor, record.name, record.kind, record.bindings)
-        return self._journal.replace(registration, now_ms, self._clock.wall_ms())
 
     # time
 
@@ -274,7 +188,7 @@ class Site:
         self._look_again(now_ms, SHORTEST_TIMER_MS)  # whatever happens here: no surprise is the last timer
         if self._journal.full:  # nothing may be decided that cannot be stored
             return
-        self._carry_out_noted([self.guard.handle_timers(now_ms)], now_ms)
+        self.outbound.in_order([self.guard.handle_timers(now_ms)], now_ms)
         self._end_doubt(now_ms)
         self._verdict.touched = True
         self._timer_ms = now_ms
@@ -388,7 +302,7 @@ class Site:
     def ordered(self, now_ms: int) -> None:
         """The seats follow another order now: do what comes of it."""
         self._verdict.touched = True
-        if self._send is not None:
+        if self.outbound.serving:
             self.settle(now_ms)
 
 

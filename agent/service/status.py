@@ -80,7 +80,7 @@ async def facts(pbx: OpenPbx, clock: Clock) -> dict[str, Any]:
 def rejections(pbx: OpenPbx) -> dict[str, int]:
     """Messages that went nowhere, by reason; `kernel`: sources shut out, and what found the buffer full."""
     unread = {"over_limit": pbx.site.intake.refused, "kernel": pbx.floods.dropped}
-    return {**pbx.site.rejections, **{reason: count for reason, count in unread.items() if count}}
+    return {**pbx.site.outbound.rejections, **{reason: count for reason, count in unread.items() if count}}
 
 
 def _bindings(pbx: OpenPbx) -> int:

@@ -55,7 +55,7 @@ async def test_a_flood_is_refused_unread_and_told(house: House) -> None:
         flood(house.guard, 500)
         phone = await house.phone(PHONE)
         assert await phone.registered(house.guard, "202") == 200
-        assert house.lyon.site.rejections["malformed"] in range(20, 30)
+        assert house.lyon.site.outbound.rejections["malformed"] in range(20, 30)
         assert house.status()["rejections"]["over_limit"] > 400
         assert house.status()["alarms"] == []
         house.lyon.floods.look(main.edges["lyon"], main.clock.monotonic_ms())
@@ -94,7 +94,7 @@ async def test_trusted_sources_and_the_pbx_have_no_limit(house: House) -> None:
         flood(house.guard, 500)
         for user in ("202", "203", "204"):
             assert await house.register(user) == 200  # from the address of the PBX
-        assert house.lyon.site.rejections["malformed"] == 500
+        assert house.lyon.site.outbound.rejections["malformed"] == 500
         assert "over_limit" not in house.status()["rejections"]
 
 

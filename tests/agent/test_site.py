@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -134,6 +135,27 @@ async def test_first_binding_is_on_disk_before_the_phone_hears_of_it(house: Hous
         assert stored_bindings(house.data) == [("202@pbx.test", "202")]
 
 
+async def test_no_answer_overtakes_the_first_binding_on_its_way_to_disk(house: House) -> None:
+    """A phone that registers again before it has heard anything is not told more than is on disk either."""
+    async with house.running():
+        phone = await house.phone()
+        house.pbx.silent = True
+        for _ in range(2):
+            phone.register(house.guard, "202")
+        forwarded = [await house.pbx.received.get() for _ in range(2)]
+        with closing(sqlite3.connect(house.data / "lyon" / "agent.db", isolation_level=None)) as disk:
+            disk.execute("BEGIN IMMEDIATE")  # no commit gets through until this one ends
+            for request, guard in forwarded:
+                house.pbx.transport.sendto(house.pbx.answer(request), guard)
+            other = await house.phone()
+            for _ in range(2):
+                other.transport.sendto(b"\r\n\r\n", house.guard)
+                await other.received.get()  # the agent has turned since
+            assert phone.received.empty()
+            disk.execute("ROLLBACK")
+        assert [status_of(await phone.answer()) for _ in range(2)] == [200, 200]
+
+
 async def test_the_want_is_on_disk_before_the_request_leaves(house: House) -> None:
     """Safety rule 1: what reaches the master is already written here."""
     async with house.running():
@@ -221,7 +243,7 @@ async def test_garbage_and_strangers_go_nowhere(house: House) -> None:
         stranger.transport.sendto(b"\x00" * 200, house.guard)
         assert await house.register("202") == 200
         assert len(house.pbx.requests) == 1
-        assert house.lyon.site.rejections["malformed"] >= 1
+        assert house.lyon.site.outbound.rejections["malformed"] >= 1
 
 
 async def test_recovering_master_is_a_reason_of_its_own(house: House) -> None:

@@ -64,7 +64,7 @@ async def answer_at_pbx(house: House) -> bytes:
 
 def rejected(house: House) -> int:
     """How many connections were refused or cut."""
-    return house.lyon.site.rejections["connection"]
+    return house.lyon.site.outbound.rejections["connection"]
 
 
 Dial = Callable[..., Awaitable[StreamPhone]]
@@ -156,7 +156,7 @@ async def test_a_broken_message_is_answered_and_ends_the_connection(
         phone = await dial(tcp)
         phone.send(phone.wish("202").replace(b"Content-Length: 0", b"Content-Length: no"))
         assert (await phone.ended()).startswith(b"SIP/2.0 400 Content-Length is not a number\r\n")
-        assert house.lyon.site.rejections["malformed"] == 1
+        assert house.lyon.site.outbound.rejections["malformed"] == 1
 
 
 async def test_deadlines(house: House, tcp: Address, dial: Dial) -> None:
@@ -308,6 +308,8 @@ async def test_a_flood_on_one_connection_does_not_hold_up_the_others(
         flood.send(b"".join(options % (n, n) for n in range(1_500)))
         await asyncio.sleep(0)
         assert await other.registered("202") == 200
-        assert house.lyon.site.rejections["too_many_hops"] < 700, "of the 800 and more that one read brings"
+        assert house.lyon.site.outbound.rejections["too_many_hops"] < 700, (
+            "of the 800 and more that one read brings"
+        )
         for number in range(1_500):
             assert b"\r\nCSeq: %d OPTIONS\r\n" % number in await flood.message()

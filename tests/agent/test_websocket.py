@@ -114,7 +114,7 @@ async def test_nobody_is_reached_after_the_goodbye(house: House, ws: Address) ->
         async with browser(ws) as line:
             await line.send(wish("203"))
             assert status_of(await heard(line)) == 200
-        assert house.lyon.site.rejections["connection"] == 0
+        assert house.lyon.site.outbound.rejections["connection"] == 0
 
 
 async def test_what_speaks_no_sip_is_refused(house: House, ws: Address) -> None:
@@ -131,7 +131,7 @@ async def test_what_speaks_no_sip_is_refused(house: House, ws: Address) -> None:
         phone.send(phone.wish("202"))
         await phone.ended()
         await phone.close()
-        assert house.lyon.site.rejections["malformed"] == 4
+        assert house.lyon.site.outbound.rejections["malformed"] == 4
 
 
 async def test_pages_that_may_connect(house: House, ws: Address) -> None:

@@ -104,12 +104,11 @@ BUGS = (
     Bug(
         name="phone-told-before-durable",
         lesson="durability below promise",
-        file="agent/service/site.py",
-        before="if send is not None and output.data not in self._held:",
-        after="if send is not None:",
+        file="agent/service/outbound.py",
+        before="                self._recording = stored\n",
+        after="",
         harness="seeded simulation",
         test="tests/simulation/test_services.py::test_every_seed_holds[0]",
-        more=(("agent/service/site.py", "send = None if self._held else self._send", "send = self._send"),),
     ),
     Bug(
         name="history-told-twice",

@@ -268,7 +268,7 @@ class AgentMachine:
         assert pbx is not None
         await _soon(lambda: pbx.site.idle)
         self.paused = True
-        await _soon(lambda: not (pbx.site.writing or pbx.site.intake.behind))
+        await _soon(lambda: not (pbx.site.outbound.writing or pbx.site.intake.behind))
         for task in self._talks:
             task.cancel()
         await pbx.end()
