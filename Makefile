@@ -13,23 +13,30 @@ PACKAGES := kamailio kamailio-extra-modules kamailio-presence-modules kamailio-t
 # Asterisk is in no stable Debian: it is unpacked, not installed, outside the tree and for all checkouts.
 ASTERISK := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pbx-licences/asterisk
 
-.PHONY: asterisk demo test check bench chaos compiled schema format fuzz lock packages clean
+.PHONY: asterisk demo test test-programs test-computing test-core check bench chaos compiled schema format fuzz lock packages clean
 
 demo: .venv/.run        ## two sites, a master, real SIP on loopback; ARGS=--once plays the story and ends
 	@$(BIN)/python -m demo $(ARGS)
 
-# Tests that compute take what those that start programs and look at the clock leave of the processors.
+# Three runs side by side, each as soon as it has what it needs. Those that compute take what the programs, which
+# look at the clock, leave of the processors; what they say is shown at the end.
 test:                   ## everything; set-up included
-	@$(MAKE) --no-print-directory --jobs=3 packages asterisk check compiled
 ifdef ARGS
+	@$(MAKE) --no-print-directory --jobs=3 packages asterisk compiled
 	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup $(ARGS)
 else
-	@export TESTS_ROOM=$$$$; \
-	nice -n 19 $(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --timeout=900 $(COMPUTING) >.cache/computing.log 2>&1 & computing=$$!; \
-	$(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup $(addprefix --ignore=,$(COMPUTING)); started=$$?; \
-	tail --pid=$$computing --lines=+1 --follow .cache/computing.log; wait $$computing && exit $$started
+	@mkdir -p .cache; $(MAKE) --no-print-directory --jobs --keep-going check test-programs test-computing test-core; ended=$$?; \
+	cat .cache/test-computing.log .cache/test-core.log; exit $$ended
 endif
-	@$(COMPILED)/bin/python -P -m pytest --numprocesses=2 --quiet --override-ini pythonpath= --ignore=tests/telephony/cdr tests/telephony
+
+test-programs: packages asterisk compiled
+	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup $(addprefix --ignore=,$(COMPUTING))
+
+test-computing: .venv/.dev
+	@nice -n 19 $(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --timeout=900 $(COMPUTING) >.cache/$@.log 2>&1
+
+test-core: compiled     # the SIP core once more, as it ships
+	@nice -n 19 $(COMPILED)/bin/python -P -m pytest --numprocesses=1 --quiet --override-ini pythonpath= --ignore=tests/telephony/cdr tests/telephony >.cache/$@.log 2>&1
 
 check: .venv/.dev       ## format, lint, types, architecture
 	@$(BIN)/ruff format --check --quiet $(SOURCES)
@@ -73,13 +80,13 @@ lock: .venv/.dev
 
 .venv/.run: .venv/.made requirements.lock pyproject.toml
 	@echo "installing into .venv (the first time takes a minute) ..."
-	@test -e .venv/.dev || $(PIP) install --require-hashes --requirement requirements.lock
+	@test -e .venv/.dev || $(PIP) install --no-compile --require-hashes --requirement requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.dev: .venv/.made requirements-dev.lock pyproject.toml
 	@echo "installing into .venv (the first time takes a minute) ..."
-	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@$(PIP) install --no-compile --require-hashes --requirement requirements-dev.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 

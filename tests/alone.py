@@ -2,7 +2,8 @@
 
 Such a test claims a time that only holds then: phones that do not notice a flood, a recovery in five seconds.
 The others are in the room together. Whoever waits to be alone holds the door meanwhile, so that newcomers
-wait behind him and not before.
+wait behind him and not before. Runs beside it that are nice (Makefile) have rooms of their own: they take
+what a test leaves, and to wait for their long tests cost more than their company.
 """
 
 import fcntl
@@ -40,9 +41,9 @@ class Room:
 
 
 def room_of_this_run() -> Room | None:
-    """The room of the workers of a run, or of all runs with one TESTS_ROOM; None: there is nobody else."""
+    """The room of the workers of a run; None: there is nobody else."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    return None if run is None else Room(os.environ.get("TESTS_ROOM", run))
+    return None if run is None else Room(run)
 
 
 @contextmanager
