@@ -48,7 +48,7 @@ bench: packages compiled  ## ratios to real peers measured in the same run -> be
 	@$(BIN)/python -m bench $(ARGS)
 
 chaos: packages asterisk compiled  ## the long runs; a failure prints its seed
-	@CHAOS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --timeout=14400 tests/simulation tests/chaos tests/acceptance tests/licensing tests/telephony $(ARGS)
+	@CHAOS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --timeout=14400 tests/simulation tests/chaos tests/acceptance tests/agent/cdr tests/licence_master tests/licensing tests/telephony $(ARGS)
 
 fuzz: .venv/.fuzz       ## new inputs for the SIP core (tests/fuzz); ARGS=-max_total_time=3600, ARGS=keep
 	@$(BIN)/python -m tests.fuzz $(ARGS)
