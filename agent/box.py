@@ -5,7 +5,6 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, model_validator
 
 from agent.endpoint import Address
-from runtime.certificates import CertificateFileError, client_context
 from runtime.config import ConfigModel, ConfigPath, FieldError, checks_files
 from runtime.credentials import out_of_reach
 
@@ -31,6 +30,8 @@ class DeviceCertificate(ConfigModel):
     @model_validator(mode="after")
     def _usable(self, info: ValidationInfo) -> "DeviceCertificate":
         if checks_files(info) and not out_of_reach(self.ca):
+            from runtime.certificates import CertificateFileError, client_context  # only for who looks
+
             try:
                 client_context(self.ca)
             except CertificateFileError as error:

@@ -4,11 +4,10 @@ import asyncio
 import importlib
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from agent.config import AgentConfig, PbxEntry
 from agent.edges.device import Devices
-from agent.edges.kamailio.edge import QuestionEdge
 from agent.edges.local_api import LocalApi
 from agent.edges.local_client import SOCKET_NAME
 from agent.edges.master import MasterClient
@@ -31,12 +30,13 @@ from telephony import guard
 if TYPE_CHECKING:
     from agent.edges.asterisk.dialplan import Dialplan
     from agent.edges.collecting import Collect
+    from agent.edges.kamailio.edge import QuestionEdge
 
 # A drain takes a second at most: a PBX answers in milliseconds, a phone repeats itself after half a second.
 DRAIN_LOOKS = 200
 DRAIN_LOOK_S = 0.005
 
-Edge = SipEdge | QuestionEdge
+Edge: TypeAlias = "SipEdge | QuestionEdge"
 
 log = logger()
 
@@ -139,8 +139,7 @@ class Main:
         return collect_for(entry, self.config.data, self.clock)
 
     async def _listen(self, pbx: OpenPbx) -> Edge:
-        make = QuestionEdge if pbx.entry.asked else SipEdge
-        edge = make(pbx.site, pbx.entry, self.clock)
+        edge = self._edge(pbx)
         self.addresses[pbx.entry.name] = await edge.open()
         pbx.site.serve(edge.send, pbx.conversation.speak, pbx.conversation.mention)
         pbx.box.serve(self.looking.set, pbx.conversation.speak)
@@ -149,6 +148,13 @@ class Main:
             await dialplan.open()
             self.dialplans.append(dialplan)
         return edge
+
+    def _edge(self, pbx: OpenPbx) -> Edge:
+        if not pbx.entry.asked:
+            return SipEdge(pbx.site, pbx.entry, self.clock)
+        from agent.edges.kamailio.edge import QuestionEdge  # only where Kamailio is the SIP edge
+
+        return QuestionEdge(pbx.site, pbx.entry, self.clock)
 
     async def _look(self) -> None:
         """Boxes are looked at once a master says that licences are bound to some."""

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, model_validator
 
-from runtime.certificates import CertificateFileError, Identity, client_context, server_context
 from runtime.config import ConfigModel, ConfigPath, FieldError, checks_files
 from runtime.credentials import out_of_reach
 
@@ -47,11 +46,13 @@ class TlsFiles(ConfigModel):
     def _usable(self, info: ValidationInfo) -> "TlsFiles":
         files = (self.certificate, self.key, self.phones_ca, self.pbx_ca)
         if checks_files(info) and not any(out_of_reach(file) for file in files if file):
+            from runtime import certificates  # only for who looks
+
             try:
-                identity = Identity(self.certificate, self.key)
-                server_context(identity, [self.phones_ca] if self.phones_ca else [])
-                client_context(self.pbx_ca)
-            except CertificateFileError as error:
+                identity = certificates.Identity(self.certificate, self.key)
+                certificates.server_context(identity, [self.phones_ca] if self.phones_ca else [])
+                certificates.client_context(self.pbx_ca)
+            except certificates.CertificateFileError as error:
                 names = {getattr(self, name): name for name in ("pbx_ca", "phones_ca", "key", "certificate")}
                 raise FieldError(str(error), names[error.file]) from error
         return self

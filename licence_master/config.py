@@ -14,12 +14,12 @@ from pydantic import (
     model_validator,
 )
 
-from licence_master.catalogue import read_catalogue
 from licensing.box.sighting import DOUBTS, TOLERATED
 from licensing.codes import Refusal
 from licensing.files.licence_file import PublicKey
 from licensing.licence_type import LicenceType
-from licensing.terms import day, upgrading
+from licensing.terms import day
+from licensing.terms.release import Release as PublishedRelease
 from runtime.config import ConfigErrors, ConfigModel, ConfigPath, FieldError, load
 from runtime.push import Push
 
@@ -108,7 +108,11 @@ class PbxFields(ConfigModel):
     @field_validator("reserve")
     @classmethod
     def _pools_are_lent(cls, reserve: dict[str, int]) -> dict[str, int]:
-        pools = read_catalogue().reservable if reserve else ()
+        if not reserve:
+            return reserve
+        from licence_master.catalogue import read_catalogue  # only for who reserves
+
+        pools = read_catalogue().reservable
         for pool in reserve:
             if pool not in pools:
                 raise ValueError(f'expected pools that are lent ({", ".join(pools)}), found "{pool}"')
@@ -239,9 +243,9 @@ class ReleaseConfig(ConfigModel):
         return self
 
     @property
-    def value(self) -> upgrading.Release:
+    def value(self) -> PublishedRelease:
         """As the rules read it."""
-        return upgrading.Release(self.release, day.of_date(*self.published.timetuple()[:3]), self.new)
+        return PublishedRelease(self.release, day.of_date(*self.published.timetuple()[:3]), self.new)
 
 
 class MasterConfig(ConfigModel):
@@ -270,7 +274,7 @@ class MasterConfig(ConfigModel):
         return tuple(key for key in parsed if isinstance(key, PublicKey))
 
     @property
-    def published(self) -> tuple[upgrading.Release, ...]:
+    def published(self) -> tuple[PublishedRelease, ...]:
         """The releases whose date is known."""
         return tuple(each.value for each in self.releases)
 

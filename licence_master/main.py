@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from licence_master.config import MasterConfig, host_and_port
-from licence_master.edges.admin_api import admin_doors
+from licence_master.edges.admin_doors import admin_doors
 from licence_master.edges.agent_api import agent_application
 from licence_master.edges.entrance import Door, Entrance
 from licence_master.service import expiry
@@ -48,7 +48,7 @@ class Main:
             Door("request", per_s=config.agents.address_per_s),
             around.clock,
         )
-        admin_app, local_app = admin_doors(config.admin, known, directory, join, around.clock)
+        admin_app, local_app, late = admin_doors(config.admin, known, directory, join, around.clock)
         tls, opened = config.tls.pair or directory.certificate, self._door_opened
         async with AsyncExitStack() as stores, self._tasks as tasks:
             for each in config.installations:
@@ -59,13 +59,10 @@ class Main:
                 await installation.begin(each, recovery=True)
                 known[each.name] = installation
             door = partial(serve, stop=stop, on_started=opened)
+            most = config.agents.address_connections, config.admin.address_connections
             doors = [
-                tasks.create_task(
-                    door(agent_app, agents, tls=tls, per_source=config.agents.address_connections)
-                ),
-                tasks.create_task(
-                    door(admin_app, admin, tls=tls, per_source=config.admin.address_connections)
-                ),
+                tasks.create_task(door(agent_app, agents, tls=tls, per_source=most[0])),
+                tasks.create_task(door(admin_app, admin, tls=tls, per_source=most[1])),
                 tasks.create_task(door(local_app, local)),
             ]
             watches = [
@@ -73,6 +70,9 @@ class Main:
                 tasks.create_task(expiry.watch(known)),
                 *(tasks.create_task(watch) for each in known.values() for watch in each.watches()),
             ]
+            await self.ready.wait()
+            await late.make()
+            spare_the_collector()
             await stop.wait()
             for watch in watches:
                 watch.cancel()
@@ -95,7 +95,6 @@ class Main:
     def _door_opened(self) -> None:
         self._closed_doors -= 1
         if self._closed_doors == 0:
-            spare_the_collector()
             self.ready.set()
             logger().info("master.ready", agents_port=self.agents_port, admin_port=self.admin_port)
             notify_ready(f"agents at {self.agents_port}, administrators at {self.admin_port}")

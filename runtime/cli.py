@@ -14,9 +14,6 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 import typer.main
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from typer.core import TyperGroup
 
 from runtime.config import ConfigErrors, ConfigModel, load
@@ -41,8 +38,8 @@ class Exit(IntEnum):
 def application(help_text: str, commands: Mapping[str, str] | None = None, extra: str = "") -> typer.Typer:
     """A command line with sub-commands, shell completion, and plain tracebacks for surprises.
 
-    `commands`: name to "module:function"; a module is imported when its command is asked for. `extra`: what
-    to install where a library of theirs is missing.
+    `commands`: name to "module:function" (or an application of one command); a module is imported when its
+    command is asked for. `extra`: what to install where a library of theirs is missing.
     """
     return typer.Typer(
         cls=_late(commands, extra) if commands else None,
@@ -63,19 +60,25 @@ def _late(commands: Mapping[str, str], extra: str) -> type[TyperGroup]:
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:
             if self.commands.get(cmd_name) is None and cmd_name in commands:
-                alone = typer.Typer(rich_markup_mode=None, add_completion=False)
-                alone.command(cmd_name)(_imported(commands[cmd_name], extra))
-                self.commands[cmd_name] = typer.main.get_command(alone)
+                self.commands[cmd_name] = _command(cmd_name, _imported(commands[cmd_name], extra))
             return super().get_command(ctx, cmd_name)
 
     return Late
 
 
-def _imported(place: str, extra: str) -> Callable[..., None]:
+def _command(name: str, found: Callable[..., None] | typer.Typer) -> Any:
+    if isinstance(found, typer.Typer):
+        return typer.main.get_command(found)
+    alone = typer.Typer(rich_markup_mode=None, add_completion=False)
+    alone.command(name)(found)
+    return typer.main.get_command(alone)
+
+
+def _imported(place: str, extra: str) -> Callable[..., None] | typer.Typer:
     module, _, name = place.partition(":")
     gc.disable()  # nothing of an import is garbage, and looking for it is a tenth of the time
     try:
-        command: Callable[..., None] = getattr(importlib.import_module(module), name)
+        command: Callable[..., None] | typer.Typer = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if not extra or missing == module.partition(".")[0]:
@@ -110,6 +113,10 @@ def table(rows: Sequence[Sequence[Cell]], columns: Sequence[str]) -> None:
 
     A column of whole numbers is aligned right. Cells are shown as they are, never as markup.
     """
+    from rich.console import Console  # a tenth of a command that shows no table
+    from rich.table import Table
+    from rich.text import Text
+
     grid = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
     for index, name in enumerate(columns):
         number = any(_is_number(row[index]) for row in rows)

@@ -4,8 +4,9 @@ import base64
 import binascii
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import httpx
+import httpcore
 import msgspec
 
 from agent.service.link import ENROL, WAKE, NoAnswerError
@@ -13,14 +14,26 @@ from agent.store.enrolment import Enrolment
 from licensing import wire
 from licensing.codes import Code
 from licensing.site.share import Reply
-from runtime.answers import detached
 from runtime.signing import SigningKey, answer_type, request_type, verify
 from runtime.tls import PinMismatchError, pinned_context
 
 SIGNATURE_HEADER = "X-Signature"
-TIMEOUT = httpx.Timeout(5.0, connect=2.0)
-WAKE_TIMEOUT = httpx.Timeout(70.0, connect=2.0)
+KEPT_S = 5.0  # a connection that nobody uses
+TIMEOUT_S = 5.0
+WAKE_TIMEOUT_S = 70.0
+CONNECT_S = 2.0
+BROKEN = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, ssl.SSLError, OSError)
 MAX_ANSWER = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came from this address, signed or not."""
+
+    url: str
+    status: int
+    body: bytes
+    signature: str
 
 
 class MasterClient:
@@ -33,13 +46,11 @@ class MasterClient:
         self._wake_path = (
             f"{WAKE}?installation={enrolment.enrolled.installation}&agent={enrolment.enrolled.agent}"
         )
-        self._client = httpx.AsyncClient(
-            verify=pinned_context([*enrolment.pins, *pins]), timeout=TIMEOUT, trust_env=False
-        )
+        self._pool = _pool([*enrolment.pins, *pins])
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._pool.aclose()
 
     @property
     def url(self) -> str:
@@ -48,11 +59,11 @@ class MasterClient:
 
     async def post(self, path: str, body: bytes) -> Reply:
         """Send a signed request along every path there is; NoAnswerError when none brings an answer."""
-        return await self._exchange("POST", path, body, TIMEOUT)
+        return await self._exchange("POST", path, body, TIMEOUT_S)
 
     async def wake(self) -> bool:
         """The long poll: True when the master wants a sync."""
-        reply = await self._exchange("GET", self._wake_path, b"", WAKE_TIMEOUT)
+        reply = await self._exchange("GET", self._wake_path, b"", WAKE_TIMEOUT_S)
         if reply.status != 200:
             raise NoAnswerError(Code.MASTER_AWAY, f"wake answered with status {reply.status}")
         try:
@@ -60,13 +71,13 @@ class MasterClient:
         except msgspec.MsgspecError as error:  # signed all the same: a master of another release
             raise NoAnswerError(Code.VERSION_UNSUPPORTED, f"wake answered with {error}") from error
 
-    async def _exchange(self, method: str, path: str, body: bytes, patience: httpx.Timeout) -> Reply:
+    async def _exchange(self, method: str, path: str, body: bytes, within_s: float) -> Reply:
         signature = self._key.sign(request_type(method, path), body)
         last: NoAnswerError | None = None
         for url in tuple(self._urls):
             try:
-                response = await _send(self._client, method, url + path, body, signature, patience)
-                reply = _verified(response, signature, self._master_key)
+                answer = await _send(self._pool, method, url + path, body, signature, within_s)
+                reply = _verified(answer, signature, self._master_key)
             except NoAnswerError as error:
                 last = error
                 continue
@@ -89,13 +100,13 @@ async def enrol(url: str, pin: str, key: SigningKey, request: wire.Enrol) -> wir
     """
     body = msgspec.json.encode(request)
     signature = key.sign(request_type("POST", ENROL), body)
-    async with httpx.AsyncClient(verify=pinned_context([pin]), timeout=TIMEOUT, trust_env=False) as client:
-        response = await _send(client, "POST", url + ENROL, body, signature, TIMEOUT)
+    async with _pool([pin]) as pool:
+        answer = await _send(pool, "POST", url + ENROL, body, signature, TIMEOUT_S)
     try:
-        if response.status_code != 200:
-            return msgspec.json.decode(response.content, type=wire.Problem)
-        enrolled = msgspec.json.decode(response.content, type=wire.Enrolled)
-        _verified(response, signature, base64.b64decode(enrolled.master_key, validate=True))
+        if answer.status != 200:
+            return msgspec.json.decode(answer.body, type=wire.Problem)
+        enrolled = msgspec.json.decode(answer.body, type=wire.Enrolled)
+        _verified(answer, signature, base64.b64decode(enrolled.master_key, validate=True))
     except (msgspec.DecodeError, binascii.Error) as error:
         raise NoAnswerError(
             Code.MASTER_AWAY, f"{url}: not the answer of a licence master: {error}"
@@ -103,35 +114,44 @@ async def enrol(url: str, pin: str, key: SigningKey, request: wire.Enrol) -> wir
     return enrolled
 
 
+def _pool(pins: Sequence[str]) -> httpcore.AsyncConnectionPool:
+    return httpcore.AsyncConnectionPool(pinned_context(pins), keepalive_expiry=KEPT_S)
+
+
 async def _send(
-    client: httpx.AsyncClient, method: str, url: str, body: bytes, signature: str, patience: httpx.Timeout
-) -> httpx.Response:
-    headers = {SIGNATURE_HEADER: signature, "Content-Type": "application/json"}
+    pool: httpcore.AsyncConnectionPool, method: str, url: str, body: bytes, signature: str, within_s: float
+) -> _Answer:
+    headers: list[tuple[bytes | str, bytes | str]] = [
+        (SIGNATURE_HEADER, signature),
+        ("Content-Type", "application/json"),
+    ]
+    patience = {"connect": CONNECT_S, "read": within_s, "write": within_s, "pool": within_s}
     try:
-        response = detached(
-            await client.request(method, url, content=body, headers=headers, timeout=patience)
+        response = await pool.request(
+            method, url, headers=headers, content=body, extensions={"timeout": patience}
         )
-    except (httpx.HTTPError, ssl.SSLError, OSError) as error:
+    except BROKEN as error:
         if (mismatch := _pin_mismatch(error)) is not None:
             raise NoAnswerError(Code.PIN_MISMATCH, str(mismatch)) from error
         raise NoAnswerError(Code.MASTER_AWAY, f"{url}: {str(error) or type(error).__name__}") from error
     if len(response.content) > MAX_ANSWER:
         raise NoAnswerError(Code.TOO_LARGE, f"{url}: an answer of {len(response.content)} bytes")
-    return response
+    told = {name.lower(): value for name, value in response.headers}
+    signed = told.get(SIGNATURE_HEADER.lower().encode(), b"").decode("latin-1")
+    return _Answer(url, response.status, response.content, signed)
 
 
-def _verified(response: httpx.Response, request_signature: str, master_key: bytes) -> Reply:
-    header, body = response.headers.get(SIGNATURE_HEADER, ""), response.content
-    if not verify(master_key, answer_type(response.status_code, request_signature), body, header):
-        code = Code.SIGNATURE_INVALID if header else _unsigned_reason(response)
-        raise NoAnswerError(code, f"{response.url}: status {response.status_code}, not signed by the master")
-    return Reply(response.status_code, body, request_signature, header)
+def _verified(answer: _Answer, request_signature: str, master_key: bytes) -> Reply:
+    if not verify(master_key, answer_type(answer.status, request_signature), answer.body, answer.signature):
+        code = Code.SIGNATURE_INVALID if answer.signature else _unsigned_reason(answer)
+        raise NoAnswerError(code, f"{answer.url}: status {answer.status}, not signed by the master")
+    return Reply(answer.status, answer.body, request_signature, answer.signature)
 
 
-def _unsigned_reason(response: httpx.Response) -> Code:
+def _unsigned_reason(answer: _Answer) -> Code:
     """Why a master that cannot know us says no: good enough to tell people, not to act on."""
     try:
-        return Code(msgspec.json.decode(response.content, type=wire.Problem).code)
+        return Code(msgspec.json.decode(answer.body, type=wire.Problem).code)
     except (msgspec.DecodeError, ValueError):
         return Code.SIGNATURE_INVALID
 

@@ -95,12 +95,6 @@ def unmonitor(
     _end(config, "/unmonitor", asked, done, nothing, as_json)
 
 
-def add_to(app: typer.Typer) -> None:
-    """The four commands."""
-    for command in (login, logout, monitor, unmonitor):
-        app.command()(command)
-
-
 def _begin(config: Path, path: str, asked: dict[str, Any], done: str, as_json: bool) -> None:
     answer = _ask(config, path, asked, as_json)
     if as_json:

@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from licence_master.cli.asking import PbxOption, when
-from licence_master.cli.client import PATIENCE, Api, remote
+from licence_master.cli.client import PATIENCE_S, Api, remote
 from licence_master.cli.receiving import arriving, bar, new_file
 from licence_master.service.calls.reports import AsideView, SourceView
 from licence_master.store import parquet
@@ -125,7 +125,7 @@ def archive(api: Api, rebuild: RebuildFlag = False) -> None:
 
     Example: licence-master cdr archive --rebuild
     """
-    answer = api.post("/calls/archive", {"rebuild": rebuild}, PATIENCE)
+    answer = api.post("/calls/archive", {"rebuild": rebuild}, PATIENCE_S)
     if not api.show(answer) and isinstance(answer, dict):
         typer.echo(f"{answer['rows']:,} call records in {answer['parts']:,} files, {answer['added']:,} new")
 
@@ -149,9 +149,9 @@ def _into(api: Api, output: Path, form: Form, query: dict[str, str | int | None]
 def _receive(api: Api, form: Form, file: BinaryIO, query: dict[str, str | int | None]) -> int:
     """The body of an export, as it comes; how many rows the master says that it has."""
     with api.stream("GET", "/calls", format=form, **query) as coming:
-        rows, lines = int(coming.headers["X-Rows"]), 0
+        rows, lines = int(coming.header("X-Rows")), 0
         with bar(f"call records of {api.installation}", rows=True) as advance:
-            for chunk in coming.iter_bytes():
+            for _, chunk in coming.chunks():
                 file.write(chunk)
                 lines += chunk.count(b"\n")
                 advance(min(lines, rows), rows)

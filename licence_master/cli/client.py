@@ -1,6 +1,7 @@
 """The command line as a client of a running master: by its Unix socket, or by --url and a token file."""
 
 import functools
+import http.client
 import inspect
 import json
 import ssl
@@ -9,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NoReturn
+from urllib.parse import quote, urlencode, urlsplit
 
-import httpx
 import typer
 
 from licence_master.cli.options import ConfigOption, InstallationOption
@@ -18,6 +19,7 @@ from licence_master.config import DEFAULT_PATH, MasterConfig
 from licence_master.store.directory import DataDirectory
 from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json
 from runtime.tls import pin_of_certificate, pinned_context
+from runtime.unix_http import UnixConnection
 
 UrlOption = Annotated[
     str | None, typer.Option("--url", help="Ask a master elsewhere, for example https://master:8444.")
@@ -28,60 +30,136 @@ PinOption = Annotated[
 ]
 
 
-PATIENCE = httpx.Timeout(30, read=600)  # a large store takes its time before the first byte
+CONNECT_S = 30.0
+WITHIN_S = 30.0
+PATIENCE_S = 600.0  # a large store takes its time before the first byte
+CHUNK = 65_536
+IN_PATHS = "/%:@!$&'()*+,;=~"  # what stands there for itself
+BROKEN = (OSError, http.client.HTTPException)
+
+Query = Mapping[str, str | int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """The way to a master: `open` makes a connection, `base` comes before each path."""
+
+    open: Callable[[], http.client.HTTPConnection]
+    base: str = ""
+    token: str = ""
+
+    @contextmanager
+    def exchange(
+        self, method: str, path: str, query: Query, body: object = None, within_s: float = WITHIN_S
+    ) -> Iterator["Coming"]:
+        """One request, and its answer as it comes; a refusal or no answer ends the command."""
+        given = urlencode({name: value for name, value in query.items() if value is not None})
+        url = quote(self.base + path, safe=IN_PATHS) + (f"?{given}" if given else "")
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        content = None if body is None else json.dumps(body).encode()
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        connection = self.open()
+        try:
+            try:
+                connection.connect()
+                connection.sock.settimeout(within_s)
+                connection.request(method, url, content, headers)
+                coming = Coming(connection.getresponse())
+            except BROKEN as error:
+                said = f"the master does not answer: {error}; is licence-master serve running?"
+                fail(Exit.UNREACHABLE, said)
+            if not 200 <= coming.response.status < 300:
+                refuse(coming.response.status, coming.whole())
+            yield coming
+        finally:
+            connection.close()
+
+    def ask(
+        self, method: str, path: str, query: Query, body: object = None, within_s: float = WITHIN_S
+    ) -> object:
+        """One request and its answer as JSON; errors as `exchange`."""
+        with self.exchange(method, path, query, body, within_s) as coming:
+            answer: object = json.loads(coming.whole())
+            return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """An answer on its way; a connection that breaks ends the command."""
+
+    response: http.client.HTTPResponse
+
+    def header(self, name: str) -> str:
+        """The value of a header that a master sends."""
+        value = self.response.getheader(name)
+        assert value is not None, f"the API answers with {name}"
+        return value
+
+    @property
+    def size(self) -> int:
+        """The bytes of a file."""
+        return int(self.header("Content-Length"))
+
+    @property
+    def name(self) -> str:
+        """What the master calls a file; never a path."""
+        _, _, name = self.header("Content-Disposition").partition('filename="')
+        return Path(name.rstrip('"')).name
+
+    def whole(self) -> bytes:
+        """All of it."""
+        return b"".join(chunk for _, chunk in self.chunks())
+
+    def chunks(self) -> Iterator[tuple[int, bytes]]:
+        """How much has come, and the next bytes."""
+        done = 0
+        try:
+            while chunk := self.response.read(CHUNK):
+                done += len(chunk)
+                yield done, chunk
+        except BROKEN as error:
+            fail(Exit.UNREACHABLE, f"the master broke off: {str(error) or type(error).__name__}")
+        if self.response.length:
+            fail(Exit.UNREACHABLE, f"the master broke off: {self.response.length} bytes are missing")
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
     """The admin API of one master, seen from one installation."""
 
-    http: httpx.Client
+    master: Master
     installation: str
     as_json: bool
 
     def get(self, path: str, **query: str | int | None) -> object:
         """What the installation answers to this question."""
-        given = {name: value for name, value in query.items() if value is not None}
-        return self._ask("GET", path, params=given)
+        return self.master.ask("GET", self._below(path), query)
 
     def own(self) -> object:
         """What is told of the installation itself."""
-        found = ask(self.http, "GET", "/api/v1/installations")
+        found = self.master.ask("GET", "/api/v1/installations", {})
         assert isinstance(found, list), "the API answers a list"
         return next(each for each in found if each["name"] == self.installation)
 
     def text(self, path: str, **query: str) -> str:
         """What the installation answers as a file of text."""
-        url = f"/api/v1/installations/{self.installation}{path}"
-        return request(self.http, "GET", url, params=query).text
+        with self.stream("GET", path, **query) as coming:
+            return coming.whole().decode()
 
-    def post(self, path: str, body: Mapping[str, object], timeout: httpx.Timeout | None = None) -> object:
-        """What the installation answers to this order, which may take its time (PATIENCE)."""
-        return self._ask("POST", path, json=body, **({"timeout": timeout} if timeout else {}))
+    def post(self, path: str, body: Mapping[str, object], within_s: float = WITHIN_S) -> object:
+        """What the installation answers to this order, which may take its time (PATIENCE_S)."""
+        return self.master.ask("POST", self._below(path), {}, body, within_s)
 
     def delete(self, path: str) -> object:
         """What the installation answers."""
-        return self._ask("DELETE", path)
+        return self.master.ask("DELETE", self._below(path), {})
 
     @contextmanager
-    def download(self, path: str, **query: str) -> Iterator["Download"]:
-        """POST, and the file that is sent back; errors as `stream`."""
-        with self.stream("POST", path, **query) as response:
-            yield Download(response)
-
-    @contextmanager
-    def stream(self, method: str, path: str, **query: str | int | None) -> Iterator[httpx.Response]:
-        """An answer whose body is read as it comes; a refusal or a broken connection ends the command."""
-        url = f"/api/v1/installations/{self.installation}{path}"
-        given = {name: value for name, value in query.items() if value is not None}
-        try:
-            with self.http.stream(method, url, params=given, timeout=PATIENCE) as response:
-                if not response.is_success:
-                    response.read()
-                    refuse(response)
-                yield response
-        except httpx.HTTPError as error:
-            fail(Exit.UNREACHABLE, f"the master broke off: {str(error) or type(error).__name__}")
+    def stream(self, method: str, path: str, **query: str | int | None) -> Iterator[Coming]:
+        """An answer that is read as it comes."""
+        with self.master.exchange(method, self._below(path), query, within_s=PATIENCE_S) as coming:
+            yield coming
 
     def show(self, answer: object) -> bool:
         """With --json: print the answer; True when that is all there is to print."""
@@ -89,56 +167,16 @@ class Api:
             print_json(answer)
         return self.as_json
 
-    def _ask(self, method: str, path: str, **options: object) -> object:
-        return ask(self.http, method, f"/api/v1/installations/{self.installation}{path}", **options)
+    def _below(self, path: str) -> str:
+        return f"/api/v1/installations/{self.installation}{path}"
 
 
-@dataclass(frozen=True, slots=True)
-class Download:
-    """A file on its way."""
-
-    response: httpx.Response
-
-    @property
-    def size(self) -> int:
-        """Its bytes."""
-        return int(self.response.headers["Content-Length"])
-
-    @property
-    def name(self) -> str:
-        """What the master calls it; never a path."""
-        _, _, name = self.response.headers["Content-Disposition"].partition('filename="')
-        return Path(name.rstrip('"')).name
-
-    def chunks(self) -> Iterator[tuple[int, bytes]]:
-        """How much has come, and the next bytes."""
-        for chunk in self.response.iter_raw():
-            yield self.response.num_bytes_downloaded, chunk
-
-
-def ask(http: httpx.Client, method: str, path: str, **options: object) -> object:
-    """One request and its answer as JSON; errors as `request`."""
-    answer: object = request(http, method, path, **options).json()
-    return answer
-
-
-def request(http: httpx.Client, method: str, path: str, **options: object) -> httpx.Response:
-    """One request; a refusal or a master that does not answer ends the command."""
-    try:
-        response = http.request(method, path, **options)  # type: ignore[arg-type] # passed on as they are
-    except httpx.HTTPError as error:
-        fail(Exit.UNREACHABLE, f"the master does not answer: {error}; is licence-master serve running?")
-    if not response.is_success:
-        refuse(response)
-    return response
-
-
-def refuse(response: httpx.Response) -> NoReturn:
+def refuse(status: int, body: bytes) -> NoReturn:
     """Say what the problem document says and leave."""
     try:
-        problem = response.json()
-    except json.JSONDecodeError:
-        fail(Exit.REFUSED, f"HTTP {response.status_code}: {response.text[:200]}")
+        problem = json.loads(body)
+    except ValueError:
+        fail(Exit.REFUSED, f"HTTP {status}: {body[:200].decode(errors='replace')}")
     lines = [f"{problem.get('title')} ({problem.get('code')})"]
     lines += [line for line in problem.get("errors") or [problem.get("detail")] if line]
     lines += [f"What helps: {problem['hint']}"] if problem.get("hint") else []
@@ -159,30 +197,42 @@ def remote(command: Callable[..., None]) -> Callable[..., None]:
         as_json: bool,
         **own: object,
     ) -> None:
-        with connect(config, url, token_file, pin) as http:
-            name = installation or _only_installation(http)
-            command(Api(http, name, as_json), **own)
+        master = connect(config, url, token_file, pin)
+        command(Api(master, installation or _only_installation(master), as_json), **own)
 
     return _with_options(run, command)
 
 
-def connect(config: Path, url: str | None, token_file: Path | None, pin: str | None) -> httpx.Client:
-    """A client of the Unix socket in the data directory, or of the URL."""
+def connect(config: Path, url: str | None, token_file: Path | None, pin: str | None) -> Master:
+    """The master of the Unix socket in the data directory, or of the URL."""
     if url is None:
         socket = DataDirectory(load_or_fail(config, MasterConfig).data).admin_socket
         if not socket.exists():
             fail(Exit.UNREACHABLE, f"{socket} is not there; is licence-master serve running?")
-        return httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket), verify=False), base_url="http://master", timeout=30
-        )
+        return Master(lambda: UnixConnection(socket, CONNECT_S))
     if token_file is None:
         fail(Exit.USAGE, "--url needs --token-file FILE with a token from licence-master token")
     try:
         token = token_file.read_text().strip()
     except OSError as error:
         fail(Exit.USAGE, f"{token_file}: {error.strerror}")
-    headers = {"Authorization": f"Bearer {token}"}
-    return httpx.Client(base_url=url, headers=headers, verify=_trust(config, pin), timeout=30)
+    return _elsewhere(url, token, _trust(config, pin))
+
+
+def _elsewhere(url: str, token: str, trust: ssl.SSLContext) -> Master:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or parts.scheme != "https":
+        fail(Exit.USAGE, f'--url: found "{url}"; write https://HOST:PORT')
+    name = host
+
+    def opened() -> http.client.HTTPConnection:
+        return http.client.HTTPSConnection(name, port, timeout=CONNECT_S, context=trust)
+
+    return Master(opened, parts.path.rstrip("/"), token)
 
 
 def _trust(config: Path, pin: str | None) -> ssl.SSLContext:
@@ -201,8 +251,8 @@ def certificate_of(config: MasterConfig) -> Path:
     return config.tls.certificate or DataDirectory(config.data).certificate[0]
 
 
-def _only_installation(http: httpx.Client) -> str:
-    answer = ask(http, "GET", "/api/v1/installations")
+def _only_installation(master: Master) -> str:
+    answer = master.ask("GET", "/api/v1/installations", {})
     assert isinstance(answer, list), "the API answers a list"
     names = [row["name"] for row in answer]
     if len(names) != 1:

@@ -1,6 +1,7 @@
 """Commands that work on files: init, serve, check-config, doctor, audit verify."""
 
 import asyncio
+import importlib.util
 import sqlite3
 from typing import Annotated
 
@@ -19,6 +20,8 @@ from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json
 from runtime.config import ConfigErrors
 from runtime.signing import KeyFileError
 from runtime.store import StoreError
+
+OF_THE_MASTER = ("fastapi", "prometheus_client", "httptools")
 
 LogLevel = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 
@@ -70,10 +73,11 @@ def serve(config: ConfigOption = DEFAULT_PATH, log_level: LogLevel = "info") -> 
     directory = DataDirectory(settings.data)
     if not directory.signing_key.exists():
         fail(Exit.USAGE, f"{directory.signing_key} is not there; run licence-master init first")
-    try:
-        from licence_master.main import Main  # only here: the web framework takes half a second to import
-    except ModuleNotFoundError as missing:
-        fail(Exit.USAGE, f"{missing.name} is not installed; install this program as pbx-licences[master]")
+    missing = [name for name in OF_THE_MASTER if importlib.util.find_spec(name) is None]
+    if missing:
+        fail(Exit.USAGE, f"{missing[0]} is not installed; install this program as pbx-licences[master]")
+    from licence_master.main import Main  # only here: no other command needs the daemon
+
     _check_assignments(settings)
     main = Main(settings, config)
     daemon.run(main.run, reload=main.reload)

@@ -113,7 +113,7 @@ def restore(
 
 def _received(api: Api, target: Path, store: Store, check: Callable[[Path], Checked]) -> tuple[Path, Checked]:
     """The file that the master sent, checked, durable and under its name."""
-    with api.download("/backup", store=store) as coming:
+    with api.stream("POST", "/backup", store=store) as coming:
         path = target / coming.name if target.is_dir() else target
         with arriving(path) as partial:
             with new_file(partial) as file, bar(f"backup of {api.installation}, {store}") as advance:

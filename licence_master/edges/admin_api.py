@@ -8,17 +8,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from fastapi.security import APIKeyCookie, HTTPBearer
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
 
-from licence_master.config import AdminConfig
 from licence_master.edges import metrics, problems
 from licence_master.edges.call_records import call_routes
 from licence_master.edges.changing import changing_routes
 from licence_master.edges.description import PROBLEM, describe
-from licence_master.edges.doorkeeper import COOKIE, Caller, Doorkeeper, Rank, caller_of
-from licence_master.edges.entrance import Door, Entrance, address_of
+from licence_master.edges.doorkeeper import COOKIE, OPEN_PATHS, Caller, Doorkeeper, Rank, caller_of
+from licence_master.edges.entrance import address_of
 from licence_master.edges.orders import EXPECTED
-from licence_master.edges.people import SIGN_IN, SignIn, session_routes
+from licence_master.edges.people import SignIn, session_routes
 from licence_master.edges.problems import ProblemError
 from licence_master.edges.reading import reading_routes
 from licence_master.service.founding import Joining
@@ -27,7 +25,6 @@ from licence_master.service.people.passwords import Passwords
 from licence_master.service.people.sessions import Sessions
 from licence_master.service.told import views
 from licence_master.service.told.reports import InstallationView
-from licence_master.store.directory import DataDirectory
 from licensing.codes import Code, Refusal
 from runtime.clock import Clock
 from runtime.logs import logger
@@ -40,17 +37,15 @@ Errors are RFC 9457 problem documents; `code` is one of the table of refusal cod
 log = logger()
 
 
-OPEN_PATHS = (("GET", "/healthz"), ("GET", "/readyz"), SIGN_IN)
-
-
 def admin_application(
     installations: Mapping[str, Installation],
     joining: Joining,
-    passwords: Passwords,
-    door: SignIn,
+    sessions: Sessions,
     doorkeeper: Doorkeeper,
+    clock: Clock,
 ) -> FastAPI:
     """The ASGI application behind both entrances, which say who comes through them."""
+    passwords = Passwords()
     app = FastAPI(
         title="licence-master",
         version="1",
@@ -75,35 +70,10 @@ def admin_application(
     app.include_router(reading_routes(installations), prefix=below)
     app.include_router(changing_routes(installations, joining, passwords), prefix=below)
     app.include_router(call_routes(installations), prefix=below)
-    session_routes(app, door, doorkeeper)
+    session_routes(app, SignIn(installations, passwords, sessions, clock), doorkeeper)
     describe(app, OPEN_PATHS)
     _general_routes(app, installations)
     return app
-
-
-def admin_doors(
-    config: AdminConfig,
-    installations: Mapping[str, Installation],
-    directory: DataDirectory,
-    joining: Joining,
-    clock: Clock,
-) -> tuple[ASGIApp, ASGIApp]:
-    """The applications for the port and for the Unix socket: two entrances of one, which takes time to make.
-
-    By the Unix socket nothing is open to somebody unknown: whoever opens it is admin.
-    """
-    passwords, sessions = Passwords(), Sessions()
-    door = SignIn(installations, passwords, sessions, clock)
-    keeper = Doorkeeper(installations, directory, sessions, clock, config.caller_per_s, config.origins)
-    outer = Door("admin", keeper.identify, OPEN_PATHS, config.address_per_s)
-    local = Door("admin", admin_of_the_socket)
-    application = admin_application(installations, joining, passwords, door, keeper)
-    return Entrance(application, outer, clock), Entrance(application, local, clock)
-
-
-def admin_of_the_socket(_request: Request) -> Caller:
-    """Who comes by the Unix socket."""
-    return Caller("socket", Rank.ADMIN)
 
 
 def _general_routes(app: FastAPI, installations: Mapping[str, Installation]) -> None:

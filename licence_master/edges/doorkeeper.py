@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from fastapi import Request
+from starlette.requests import Request
 
 from licence_master.edges.limits import RateLimit
 from licence_master.edges.problems import ProblemError
@@ -19,6 +19,8 @@ from licence_master.store.directory import DataDirectory
 from licensing.codes import Code, Refusal
 from runtime.clock import Clock
 
+SESSION_PATH = "/api/v1/session"
+OPEN_PATHS = (("GET", "/healthz"), ("GET", "/readyz"), ("POST", SESSION_PATH))
 COOKIE = "__Host-licence-master"
 CSRF_HEADER = "X-CSRF-Token"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")

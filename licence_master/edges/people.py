@@ -6,7 +6,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
 
-from licence_master.edges.doorkeeper import COOKIE, Access, Caller, Doorkeeper, caller_of, rank_of
+from licence_master.edges.doorkeeper import (
+    COOKIE,
+    SESSION_PATH,
+    Access,
+    Caller,
+    Doorkeeper,
+    caller_of,
+    rank_of,
+)
 from licence_master.edges.entrance import address_of
 from licence_master.edges.orders import (
     CallerReport,
@@ -24,9 +32,6 @@ from licence_master.store.credentials import Person
 from licensing.codes import Code, Refusal
 from runtime.clock import Clock
 from runtime.logs import logger
-
-SESSION_PATH = "/api/v1/session"
-SIGN_IN = ("POST", SESSION_PATH)
 
 log = logger()
 

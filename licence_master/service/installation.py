@@ -29,7 +29,7 @@ from licence_master.store.schema import MIGRATIONS
 from licensing import administration
 from licensing.catalogue import Catalogue
 from licensing.files.licence_file import PublicKey
-from licensing.terms.upgrading import Release
+from licensing.terms.release import Release
 from runtime.ballast import Ballast
 from runtime.clock import Clock
 from runtime.entropy import SYSTEM, Entropy

@@ -17,7 +17,8 @@ from licensing.state import State
 from licensing.terms import agreeing, crediting, day, following, registering, renting, upgrading
 from licensing.terms.agreeing import Wanted
 from licensing.terms.credit import Unit
-from licensing.terms.upgrading import Release, Right
+from licensing.terms.release import Release
+from licensing.terms.upgrading import Right
 from runtime.logs import logger
 
 Decided = list[AnyEvent] | Refusal

@@ -20,16 +20,8 @@ from licensing.terms.agreeing import row_of
 from licensing.terms.book import Offer
 from licensing.terms.ending import subject
 from licensing.terms.lot import Lot, Lots, moved_to
+from licensing.terms.release import Release
 from licensing.terms.term_events import LotsSettled, Offered, OfferTaken
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """A software release: when it was published, and the types that are new in it, each to be licensed."""
-
-    release: int
-    day: int
-    new: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

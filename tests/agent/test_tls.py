@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from agent.config import AgentConfig
 from agent.edges.doctor import certificate
@@ -21,6 +20,7 @@ from tests.agent.conftest import House
 from tests.agent.scripted_pbx import Address, free_port
 from tests.agent.stream_phone import StreamPbx, StreamPhone
 from tests.authority import DAY, Authority, Files
+from tests.logs import capture_logs
 
 HOST = "127.0.0.1"
 
@@ -98,7 +98,7 @@ async def test_client_certificates(
         "expired": ours.issue("phone", life=-DAY),
         "right": ours.issue("phone"),
     }[shown]
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with house.running():
             phone = await StreamPhone.open(tls, tls=client(ours, files))
             if why:
@@ -116,7 +116,7 @@ async def test_client_certificates(
     [(b"REGISTER sip:a SIP/2.0\r\n\r\n", "TLS: it does not speak TLS"), (b"\x16\x03\x01\xff\xff", "TLS: ")],
 )
 async def test_what_is_no_tls(house: House, tls: Address, first: bytes, why: str) -> None:
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with house.running():
             phone = await StreamPhone.open(tls)
             phone.send(first)
@@ -144,7 +144,7 @@ async def test_new_certificates_count_for_new_connections(
         before = await StreamPhone.open(tls, tls=client(ours))
         new = strange.issue(HOST)
         shutil.copy(new.certificate, files["certificate"])
-        with structlog.testing.capture_logs() as logs:
+        with capture_logs() as logs:
             main.reload()  # the key does not fit
         assert [line["event"] for line in logs] == ["certificates.kept"]
         assert logs[0]["error"] == f"{files['key']} is not the key of {files['certificate']}"
@@ -189,7 +189,7 @@ async def test_a_pbx_that_is_not_believed(
 ) -> None:
     await pbx.close()
     await pbx.open(pbx.address[1], tls=server(ours.issue(*names, life=life)))
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with house.running():
             (await house.phone()).register(house.guard, "202")
             assert (await said(logs, "pbx.connection_failed")).startswith(why)
@@ -198,12 +198,12 @@ async def test_a_pbx_that_is_not_believed(
 
 async def test_a_pbx_of_another_authority(house: House, pbx: StreamPbx, strange: Authority) -> None:
     house.sip["tls"]["pbx_ca"] = str(strange.certificate)
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with house.running():
             (await house.phone()).register(house.guard, "202")
             assert (await said(logs, "pbx.connection_failed")).startswith("TLS: its certificate is refused: ")
     del house.sip["tls"]["pbx_ca"]  # then it is the system's authorities that count
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with house.running():
             (await house.phone()).register(house.guard, "202")
             assert (await said(logs, "pbx.connection_failed")).startswith("TLS: its certificate is refused: ")
@@ -221,7 +221,7 @@ async def test_the_name_of_the_pbx_may_be_another(house: House, pbx: StreamPbx, 
 async def test_a_pbx_that_does_not_believe_us(house: House, pbx: StreamPbx, strange: Authority) -> None:
     files = strange.issue(HOST)
     house.sip["tls"] |= {"certificate": str(files.certificate), "key": str(files.key)}
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with house.running():
             (await house.phone()).register(house.guard, "202")
             assert await said(logs, "pbx.disconnected") == "the PBX ended it"  # asyncio's says no more

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import structlog
 from typer.testing import CliRunner, Result
 
 from licence_master.cli.commands import app
@@ -30,6 +29,7 @@ from runtime.config import ConfigErrors, load, parse
 from tests.licence_master.conftest import join, stock
 from tests.licence_master.master import Master
 from tests.licensing.agreements import on
+from tests.logs import capture_logs
 
 MAC = "00-90-33-01-02-03"
 RELEASES = 'releases:\n  - {release: 13, published: 2022-06-01}\n  - {release: 14, published: "2999-01-01"}\n'
@@ -72,7 +72,7 @@ async def serving(home: Path, calendar: Calendar) -> AsyncIterator[Installation]
 
 async def said(installation: Installation) -> list[str]:
     """What the log reminds of when the timer looks."""
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         await installation.terms.follow()
         await installation.terms.follow()
     return [str(line["text"]) for line in lines if line["event"] == "reminder.said"]

@@ -15,8 +15,8 @@ from licensing.terms import agreeing, crediting, ending, registering, renting, u
 from licensing.terms.agreeing import Wanted
 from licensing.terms.credit import Unit
 from licensing.terms.day import shown
+from licensing.terms.release import Release
 from licensing.terms.term_events import Reminded
-from licensing.terms.upgrading import Release
 from tests.licensing.agreements import Agreements, on
 from tests.licensing.house import CATALOGUE
 

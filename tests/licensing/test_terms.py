@@ -21,8 +21,8 @@ from licensing.terms.agreeing import Wanted
 from licensing.terms.book import Offer
 from licensing.terms.day import MS, shown
 from licensing.terms.lot import Lot, Lots, Owned, Ssa, family, settled
+from licensing.terms.release import Release
 from licensing.terms.rental import Rental, Rented, paid_until, rent
-from licensing.terms.upgrading import Release
 from licensing.terms.warranty import Device
 from tests.licensing.agreements import Agreements, on
 from tests.licensing.house import CATALOGUE

@@ -39,7 +39,6 @@ LIBRARIES = (
     "hypothesis",
     "fastapi",
     "httpx",
-    "structlog",
     "typer",
 )
 IMPORTED = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")

@@ -18,14 +18,12 @@ from agent.edges.local_client import NotRunningError, RefusedError, ask
 from agent.options import DEFAULT_CONFIG, ConfigOption, PbxOption
 from agent.store.enrolment import SPOOL_FILE
 from agent.store.spool_reader import SpoolReader, UnreadableSpoolError
-from runtime.cli import Exit, JsonFlag, application, fail, load_or_fail, print_json, table
+from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json, table
 from telephony.cdr.columns import csv_header, csv_row, json_line
 
 FOREVER_MS: Final = 2**53
 MONTH: Final = re.compile(r"[0-9]{4}-[0-9]{2}")
 REPLAY_TIMEOUT_S: Final = 600.0
-
-cdr_app = application("Call records that are in the spool of a PBX.")
 
 
 class Format(StrEnum):
@@ -46,7 +44,6 @@ FormatOption = Annotated[Format, typer.Option("--format", help="CSV with a head,
 OutputOption = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Else to stdout.")]
 
 
-@cdr_app.command()
 def export(
     from_: FromOption = "",
     to: ToOption = "",
@@ -104,7 +101,6 @@ def _write(path: Path, file: TextIO, times: tuple[int, int], form: Format, raw: 
     return written
 
 
-@cdr_app.command()
 def replay(
     from_: FromOption = "",
     to: ToOption = "",

@@ -17,12 +17,7 @@ from agent.edges.firewall.loaded import Loaded, loaded
 from agent.edges.firewall.passage import Passage, Unfit
 from agent.edges.firewall.ruleset import ASIDE, REDIRECT, IpNetwork
 from agent.options import DEFAULT_CONFIG, ConfigOption, PbxOption
-from runtime.cli import Exit, JsonFlag, application, fail, load_or_fail, print_json
-
-redirect_app = application("Brings phones that send to the PBX to the agent on the same host; needs root.")
-aside_app = application(
-    "Brings phones that send to the agent past it to the PBX, even if it is dead; needs root."
-)
+from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json
 
 Passages = tuple[Passage, ...]
 Plan = tuple[str, str, Loaded | str | None]
@@ -38,7 +33,6 @@ ExceptOption = Annotated[
 UnreadConfig = Annotated[Path, typer.Option("--config", metavar="FILE", help="Not read: it may be broken.")]
 
 
-@redirect_app.command("on")
 def redirect_on(
     config: ConfigOption = DEFAULT_CONFIG,
     pbx: PbxOption = None,
@@ -65,7 +59,6 @@ def redirect_on(
     _show(report, as_json, "the way back: pbx-agent redirect off")
 
 
-@redirect_app.command("off")
 def redirect_off(
     config: UnreadConfig = DEFAULT_CONFIG, pbx: PbxOption = None, as_json: JsonFlag = False
 ) -> None:
@@ -82,7 +75,6 @@ def redirect_off(
     _show(report, as_json, "" if report else "nothing was redirected")
 
 
-@redirect_app.command("show")
 def redirect_show(
     config: ConfigOption = DEFAULT_CONFIG,
     pbx: PbxOption = None,
@@ -103,7 +95,6 @@ def redirect_show(
     _print_rules(plans, as_json)
 
 
-@aside_app.command("on")
 def aside_on(config: ConfigOption = DEFAULT_CONFIG, pbx: PbxOption = None, as_json: JsonFlag = False) -> None:
     """Bring what arrives at the agent's ports to the PBX: the way back when the agent is stopped or broken.
 
@@ -132,7 +123,6 @@ def _loudly(name: str) -> None:
     )
 
 
-@aside_app.command("off")
 def aside_off(
     config: UnreadConfig = DEFAULT_CONFIG, pbx: PbxOption = None, as_json: JsonFlag = False
 ) -> None:
@@ -149,7 +139,6 @@ def aside_off(
     _show(report, as_json, "" if report else "no agent was set aside")
 
 
-@aside_app.command("show")
 def aside_show(
     config: ConfigOption = DEFAULT_CONFIG, pbx: PbxOption = None, as_json: JsonFlag = False
 ) -> None:

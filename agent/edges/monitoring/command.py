@@ -26,6 +26,10 @@ class Plugin(TyperCommand):
             _leave(State.UNKNOWN, error.format_message())
 
 
+plugin = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@plugin.command("check", cls=Plugin)
 def check(
     warning: Annotated[list[str], typer.Option("--warning", "-w", metavar="[METRIC=]RANGE")] = [],  # noqa: B006
     critical: Annotated[list[str], typer.Option("--critical", "-c", metavar="[METRIC=]RANGE")] = [],  # noqa: B006

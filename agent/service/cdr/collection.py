@@ -22,7 +22,8 @@ from licensing.codes import Code
 from runtime.clock import Clock
 from runtime.config import ConfigErrors
 from runtime.logs import logger
-from runtime.push import Poster, Target
+from runtime.poster import Poster
+from runtime.push import Target
 from runtime.store import StoreError
 from telephony.cdr.reading import Origin
 from telephony.cdr.wire import SourceState

@@ -8,7 +8,8 @@ from licence_master.store import call_index
 from licence_master.store.call_reader import ROWS, CallReader
 from runtime.clock import Clock
 from runtime.logs import logger
-from runtime.push import Parcel, Poster, Push
+from runtime.poster import Poster
+from runtime.push import Parcel, Push
 from runtime.store import Database, GroupCommit, StoreBusyError, StoreFailedError
 from telephony.cdr.columns import Form, file_text
 

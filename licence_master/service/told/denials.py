@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from licence_master.service.installation import Installation
 from licence_master.service.told import views
-from licence_master.service.told.reports import DenialView, HolderView, ShareView, UnitsView
+from licence_master.service.told.reports import DenialView, HolderView, ShareView
 from licence_master.service.told.units import rivals, units
+from licence_master.service.told.units_report import UnitsView
 from licence_master.store.activity import Denied, Refused
 from licensing.codes import Code, hint, sentence
 from licensing.lender.denial import short_pool

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from licence_master.service.told.units_report import UnitsView
+
 
 @dataclass(frozen=True, slots=True)
 class InstallationView:
@@ -122,15 +124,6 @@ class LeavingView:
     class_: str
     units: int
     objects: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class UnitsView:
-    """How many units of a pool a PBX has on record."""
-
-    pbx: str
-    pool: str
-    units: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Who has units of the pools that a class draws from: for people, told with every denial."""
 
-from licence_master.service.told.reports import UnitsView
+from licence_master.service.told.units_report import UnitsView
 from licensing.state import State
 
 

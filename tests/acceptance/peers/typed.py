@@ -20,7 +20,14 @@ from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.processes import COMPILED, compiled_is_there
 
 Done = subprocess.CompletedProcess[str]
-LATE = ("agent.edges.doctor.examination", "licence_master.cli.asking", "licence_master.cli.ordering")
+LATE = (
+    "agent.cli.asking",
+    "agent.cli.examining",
+    "agent.cli.joining",
+    "agent.cli.serving",
+    "licence_master.cli.asking",
+    "licence_master.cli.ordering",
+)
 AWAY_S = 10.0
 
 
