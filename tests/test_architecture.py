@@ -1,10 +1,22 @@
 """The house holds: imports go one way, the cores are pure, rooms stay small (docs/architecture.md)."""
 
 import ast
+import base64
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from agent.store import enrolment
+from agent.store.enrolment import Enrolment
+from licensing import wire
+from runtime.signing import SigningKey
+from tests.agent.scripted_master import POLICY
+from tests.agent.scripted_pbx import free_port
+from tests.licence_master.master import Master
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,6 +42,17 @@ IMPURE_CALLS = {"open", "print", "input", "exec", "eval"}
 # Pure too, but for calendar days: a date may come in, and is never asked of a clock.
 DAYS = ("billing/core",)
 CLOCK_CALLS = {"now", "today", "utcnow"}
+# What a start need not carry: each costs more than most of our own packages (decision 0051).
+HEAVY_FOR_ALL = {"httpx", "pygments", "rich", "structlog"}
+HEAVY_FOR_DAEMONS = HEAVY_FOR_ALL | {
+    "dns",
+    "duckdb",
+    "fastapi",
+    "prometheus_client",
+    "pyroute2",
+    "websockets.asyncio",
+}
+HEAVY_FOR_COMMANDS = HEAVY_FOR_ALL | {"asyncio", "cryptography.x509", "fastapi", "starlette", "uvicorn"}
 MAX_MODULE = 400
 MAX_FUNCTION = 50
 
@@ -161,6 +184,81 @@ def test_no_augmented_assignment_with_await() -> None:
         and any(isinstance(inner, ast.Await) for inner in ast.walk(node.value))
     ]
     assert found == []
+
+
+def carried(package: str, words: list[str], until: str = "") -> set[str]:
+    """The modules that this command line loads until it logs that, or until its end."""
+    start = f"from {package}.cli import app; app()"
+    names = set()
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-c", start, *words], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("import time:"):
+                names.add(line.rpartition("|")[2].strip())
+            elif until and f'"{until}"' in line:
+                names.add(until)
+                break
+        process.kill()
+    return names
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Master:
+    """One that could serve."""
+    return Master(tmp_path).init()
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Path:
+    """The agent.yaml of one that has joined; its master is away."""
+    key, home = SigningKey.generate(), tmp_path / "data" / "lyon"
+    home.mkdir(parents=True)
+    key.save(home / enrolment.KEY_FILE)
+    known = base64.b64encode(key.public).decode()
+    joined = wire.Enrolled(
+        v=1,
+        agent="lyon",
+        installation="acme",
+        epoch=1,
+        instance="one",
+        term=1,
+        master_key=known,
+        nonce="n0",
+        policy=POLICY,
+        roster=wire.Roster(1, {}),
+    )
+    enrolment.save(home, Enrolment(("https://127.0.0.1:9",), ("sha256:0",), joined))
+    sip = {
+        "listen": [f"udp:127.0.0.1:{free_port()}"],
+        "pbx": "udp:127.0.0.1:9",
+        "advertise": "127.0.0.1:5060",
+    }
+    path = tmp_path / "agent.yaml"
+    path.write_text(json.dumps({"data": "data", "pbxs": [{"name": "lyon", "software": 13, "sip": sip}]}))
+    return path
+
+
+def test_a_start_of_the_master_carries_nothing_that_agents_do_not_need(master: Master) -> None:
+    found = carried("licence_master", ["serve", "--config", str(master.config)], "master.ready")
+    assert "master.ready" in found
+    assert found & HEAVY_FOR_DAEMONS == set()
+
+
+def test_a_start_of_the_agent_carries_nothing_that_phones_do_not_need(agent: Path) -> None:
+    found = carried("agent", ["run", "--config", str(agent)], "agent.ready")
+    assert "agent.ready" in found
+    assert found & (HEAVY_FOR_DAEMONS | {"agent.edges.kamailio.edge", "websockets"}) == set()
+
+
+def test_a_question_to_a_daemon_carries_no_daemon(master: Master, agent: Path) -> None:
+    asked = carried("licence_master", ["pools", "--config", str(master.config)])
+    assert "licence_master.cli.client" in asked
+    assert asked & HEAVY_FOR_COMMANDS == set()
+    asked = carried("agent", ["status", "--config", str(agent)])
+    assert "agent.edges.local_client" in asked
+    assert asked & HEAVY_FOR_COMMANDS == set()
 
 
 def test_the_checks_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

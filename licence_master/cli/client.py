@@ -18,7 +18,6 @@ from licence_master.cli.options import ConfigOption, InstallationOption
 from licence_master.config import DEFAULT_PATH, MasterConfig
 from licence_master.store.directory import DataDirectory
 from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json
-from runtime.tls import pin_of_certificate, pinned_context
 from runtime.unix_http import UnixConnection
 
 UrlOption = Annotated[
@@ -237,6 +236,8 @@ def _elsewhere(url: str, token: str, trust: ssl.SSLContext) -> Master:
 
 def _trust(config: Path, pin: str | None) -> ssl.SSLContext:
     """The pin that was given, else this machine's master's certificate, else the system's authorities."""
+    from runtime.tls import pin_of_certificate, pinned_context  # not for the Unix socket
+
     if pin is not None:
         return pinned_context([pin])
     if config.exists():

@@ -64,9 +64,10 @@ def examine(config: MasterConfig) -> Iterator[Finding]:
     yield _certificate(config, directory)
     for each in config.installations:
         yield from _store(each.name, directory.ledger(each.name))
-    yield _disk(directory.root, directory.ballast)
+    ballast = Ballast(directory.ballast)
+    yield _disk(directory.root, ballast)
     yield _sync(directory.root)
-    yield _ballast(directory.ballast)
+    yield _ballast(ballast)
     yield _clock()
     yield _running(directory.admin_socket)
 

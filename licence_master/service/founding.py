@@ -10,6 +10,8 @@ from licence_master.config import InstallationConfig, MasterConfig, host_and_por
 from licence_master.service.installation import Surroundings, open_installation
 from licence_master.service.people.secret import new_secret
 from licence_master.store.directory import DataDirectory
+from licence_master.store.keys import make_keys
+from runtime.ballast import Ballast
 from runtime.clock import SystemClock
 from runtime.signing import SigningKey
 from runtime.tls import pin_of_certificate
@@ -26,7 +28,7 @@ class Founded:
 async def initialise(config: MasterConfig, installation: InstallationConfig) -> Founded:
     """Make what is missing; a store made here may lend at once, one made by `serve` waits for hellos."""
     directory = DataDirectory(config.data)
-    made = directory.make(_own_host(config), new_secret().text)
+    made = make_keys(directory, _own_host(config), new_secret().text)
     path = directory.ledger(installation.name)
     if path.exists():
         return Founded(tuple(made), None)
@@ -52,7 +54,7 @@ def surroundings(config: MasterConfig) -> Surroundings:
         read_catalogue(),
         SystemClock(),
         sync_ms,
-        directory.ballast,
+        Ballast(directory.ballast),
         config.roots,
         config.published,
     )

@@ -1,12 +1,9 @@
-"""The data directory: where keys, sockets and stores lie, and what `init` puts there."""
+"""The data directory: where keys, sockets and stores lie."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.ballast import Ballast
 from runtime.credentials import credential
-from runtime.signing import SigningKey, write_new_file
-from runtime.tls import make_certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +42,9 @@ class DataDirectory:
         return self.root / "admin.sock"
 
     @property
-    def ballast(self) -> Ballast:
+    def ballast(self) -> Path:
         """A file to free when the disk is full, so that releases still work."""
-        return Ballast(self.root / "ballast")
+        return self.root / "ballast"
 
     def ledger(self, installation: str) -> Path:
         """The store of one installation: ledger and activity."""
@@ -60,23 +57,6 @@ class DataDirectory:
     def call_archive(self, installation: str) -> Path:
         """The same records as Parquet, derived."""
         return self.ledger(installation).with_name("calls")
-
-    def make(self, host: str, admin_token: str) -> list[Path]:
-        """Make what is missing of keys, certificate, first admin token and ballast; the files made."""
-        self.root.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self.keys.mkdir(mode=0o700, exist_ok=True)
-        made = []
-        if not self.signing_key.exists():
-            SigningKey.generate().save(self.signing_key)
-            made.append(self.signing_key)
-        if not self.certificate[0].exists():
-            made += make_certificate(self.keys, host)
-        if not self.admin_token.exists():
-            write_new_file(self.admin_token, f"{admin_token}\n".encode(), 0o600)
-            made.append(self.admin_token)
-        if self.ballast.make():
-            made.append(self.ballast.path)
-        return made
 
     def make_installation(self, name: str) -> Path:
         """The directory of an installation's store; the path of the store, which may not exist yet."""

@@ -14,6 +14,7 @@ from licence_master.service.answers import Received, Reply
 from licence_master.service.founding import surroundings
 from licence_master.service.installation import Installation, open_installation
 from licence_master.store.directory import DataDirectory
+from licence_master.store.keys import make_keys
 from licensing import wire
 from licensing.codes import Code, Refusal
 from runtime.config import load
@@ -26,7 +27,7 @@ async def founded(home: Path) -> AsyncIterator[tuple[Installation, Path]]:
     """An installation in this process, and its store."""
     config = load(Master(home).config, MasterConfig)
     directory = DataDirectory(config.data)
-    directory.make("localhost", "0.0")
+    make_keys(directory, "localhost", "0.0")
     installation = await open_installation("acme", surroundings(config))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(installation.run())

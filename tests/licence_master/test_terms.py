@@ -18,6 +18,7 @@ from licence_master.service.founding import surroundings
 from licence_master.service.installation import Installation, open_installation
 from licence_master.service.told import term_views
 from licence_master.store.directory import DataDirectory
+from licence_master.store.keys import make_keys
 from licensing.codes import Code
 from licensing.files.inventory import Item
 from licensing.terms import day
@@ -59,7 +60,7 @@ async def serving(home: Path, calendar: Calendar) -> AsyncIterator[Installation]
     """An installation in this process, with that calendar; made where there is none."""
     config = load(Master(home).config, MasterConfig)
     directory = DataDirectory(config.data)
-    directory.make("localhost", "0.0")
+    make_keys(directory, "localhost", "0.0")
     around = dataclasses.replace(surroundings(config), clock=calendar)
     installation = await open_installation("acme", around)
     async with asyncio.TaskGroup() as tasks:

@@ -7,15 +7,14 @@ gone reaches nobody else (RFC 5626 5.3.1).
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from agent.config import Sip
 from agent.edges.sip.connection import Connection
-from agent.edges.sip.framing import Plain
+from agent.edges.sip.framing import Framing, Plain
 from agent.edges.sip.secure import Contexts
 from agent.edges.sip.sockets import listening
-from agent.edges.sip.websocket import WebSocket
 from agent.endpoint import Endpoint
 from agent.service.site import Site
 from runtime.clock import Clock
@@ -41,6 +40,7 @@ class StreamEdge:
         self._sip = sip
         self._contexts = contexts
         self._listen = listen
+        self._framings = {index: _framing(endpoint, sip.origins) for index, endpoint in listen.items()}
         self._servers: list[asyncio.Server] = []
         self._connections: dict[int, Connection] = {}
         trusted = sip.limits.trusted
@@ -133,6 +133,13 @@ class StreamEdge:
             assert self._contexts is not None, "the configuration was checked"
             towards_pbx = endpoint == self._sip.towards_pbx
             secure = partial(self._contexts.server, towards_pbx=towards_pbx)
-        in_frames = endpoint.transport in ("ws", "wss")
-        framing = WebSocket(self._sip.origins) if in_frames else Plain()
-        return Connection(self, listener, framing, secure)
+        return Connection(self, listener, self._framings[listener](), secure)
+
+
+def _framing(endpoint: Endpoint, origins: Sequence[str]) -> Callable[[], Framing]:
+    """What makes the framing of a connection that comes by this listener."""
+    if endpoint.transport not in ("ws", "wss"):
+        return Plain
+    from agent.edges.sip.websocket import WebSocket  # a library of its own, only where it is spoken
+
+    return partial(WebSocket, origins)
