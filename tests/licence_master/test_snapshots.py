@@ -18,6 +18,7 @@ from runtime.store import open_database
 from tests.licence_master.conftest import stock
 from tests.licence_master.master import Master
 from tests.licence_master.test_answers import founded
+from tests.logs import capture_logs
 
 EVENTS = 1_200  # more than a stop leaves to the next start
 
@@ -93,16 +94,15 @@ async def test_the_state_of_a_snapshot_is_that_of_all_rows(tmp_path: Path) -> No
     ],
     ids=["garbage", "body", "position", "head"],
 )
-async def test_a_snapshot_that_does_not_fit_is_not_believed(
-    tmp_path: Path, sql: str, told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_snapshot_that_does_not_fit_is_not_believed(tmp_path: Path, sql: str, told: str) -> None:
     store = await stopped(tmp_path)
     tamper(store, sql)
     with pytest.raises(SnapshotError, match=told):
         audit(store, ledger.read_file(store))
-    async with founded(tmp_path) as (installation, _):
-        assert installation.writer.state == replay(entry.event for entry in ledger.read_file(store))
-    assert "snapshot.unusable" in capsys.readouterr().out
+    with capture_logs() as logs:
+        async with founded(tmp_path) as (installation, _):
+            assert installation.writer.state == replay(entry.event for entry in ledger.read_file(store))
+    assert "snapshot.unusable" in [line["event"] for line in logs]
 
 
 async def test_a_snapshot_of_another_ledger_is_not_believed(tmp_path: Path) -> None:
