@@ -1,5 +1,6 @@
 # Two commands to remember: `make demo` and `make test`. Every target makes what it needs.
 PYTHON ?= python3
+unexport PYTHONDONTWRITEBYTECODE  # each of some 700 starts would compile all that it imports
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := agent bench billing demo licence_file licence_master licensing packaging runtime setup.py telephony tests

@@ -17,7 +17,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from runtime.config import ConfigErrors, ConfigModel, load
-from runtime.logs import escape
+from runtime.escaping import escape
 
 M = TypeVar("M", bound=ConfigModel)
 Cell = str | int | bool | None

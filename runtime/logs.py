@@ -7,76 +7,40 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from runtime.escaping import escape
 
 LONGEST_TRACEBACK = 8_000
-
-# Controls, line separators, direction marks, lone surrogates: what can forge a line or steer a terminal.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-
-EVENTS: Final = logging.getLogger("events")
-"""Of all our own events; libraries have loggers of other names."""
-
-Facts = dict[str, object]
-
-
-class Logger:
-    """Logs events, each with its own facts and those that the logger was made with."""
-
-    __slots__ = ("_facts",)
-
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
-
-    def info(self, event: str, /, **facts: object) -> None:
-        """What happened."""
-        self.log(logging.INFO, event, **facts)
-
-    def warning(self, event: str, /, **facts: object) -> None:
-        """What somebody should look at."""
-        self.log(logging.WARNING, event, **facts)
-
-    def error(self, event: str, /, **facts: object) -> None:
-        """What somebody has to mend."""
-        self.log(logging.ERROR, event, **facts)
-
-    def critical(self, event: str, /, **facts: object) -> None:
-        """Why the program ends."""
-        self.log(logging.CRITICAL, event, **facts)
-
-    def takes(self, level: int) -> bool:
-        """Whether an event of this level is written at all."""
-        return EVENTS.isEnabledFor(level)
-
-    def log(self, level: int, event: str, /, **facts: object) -> None:
-        """An event of a level of `logging`; an exception under `exc_info` is shown as its traceback."""
-        error = facts.pop("exc_info", None)
-        trace = error if isinstance(error, BaseException) else None
-        EVENTS.log(level, event, exc_info=trace, extra={"facts": {**self._facts, **facts}})
 
 
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
     """Send all logs, also those of the libraries, to the stream (default stderr)."""
     stream = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Lines(render_text if stream.isatty() else render_json))
-    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
-    EVENTS.setLevel(number)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _shorten_traceback,
+            render_text if stream.isatty() else render_json,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(handlers=[_Bridge()], level=max(number, logging.WARNING), force=True)
 
 
-def logger(**facts: object) -> Logger:
+def logger(**facts: object) -> FilteringBoundLogger:
     """A logger that adds these facts to each of its lines."""
-    return Logger(facts)
-
-
-def escape(text: str) -> str:
-    """The text with every character that could forge a line or steer a terminal written as \\uXXXX."""
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    bound: FilteringBoundLogger = structlog.get_logger(**facts)
+    return bound
 
 
 def shorten(number: str) -> str:
@@ -84,12 +48,20 @@ def shorten(number: str) -> str:
     return f"…{number[-3:]}" if len(number) > 4 else number
 
 
-def render_json(event: Facts) -> str:
+def _shorten_traceback(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """The end of a traceback says where it happened; a message inside may be as long as it likes."""
+    text = event.get("exception", "")
+    if len(text) > LONGEST_TRACEBACK:
+        event["exception"] = f"… {text[-LONGEST_TRACEBACK:]}"
+    return event
+
+
+def render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     """One JSON object on one line, valid whatever the values hold."""
     return escape(json.dumps(event, default=str, ensure_ascii=False))
 
 
-def render_text(event: Facts) -> str:
+def render_text(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     """`time level event key=value …`, the traceback below it, for a person at a terminal."""
     time, level, name = (escape(str(event.pop(key, ""))) for key in ("timestamp", "level", "event"))
     trace = "".join(f"\n  {escape(line)}" for line in str(event.pop("exception", "")).splitlines())
@@ -106,24 +78,10 @@ def _value(value: object) -> str:
     )
 
 
-class _Lines(logging.Formatter):
-    """A record as facts, event, level and time, those of libraries among them; then as one line."""
+class _Bridge(logging.Handler):
+    """Hands the log records of libraries to structlog."""
 
-    def __init__(self, render: Callable[[Facts], str]) -> None:
-        super().__init__()
-        self._render = render
-
-    def format(self, record: logging.LogRecord) -> str:
-        facts = getattr(record, "facts", {"library": record.name})
+    def emit(self, record: logging.LogRecord) -> None:
+        facts = {"exc_info": record.exc_info} if record.exc_info else {}
         level = min(max(record.levelno, logging.DEBUG), logging.CRITICAL) // 10 * 10
-        time = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
-        name = logging.getLevelName(level).lower()
-        event = {**facts, "event": record.getMessage(), "level": name, "timestamp": time}
-        if record.exc_info:
-            event["exception"] = _shortened(self.formatException(record.exc_info))
-        return self._render(event)
-
-
-def _shortened(trace: str) -> str:
-    """The end of a traceback says where it happened; a message inside may be as long as it likes."""
-    return f"… {trace[-LONGEST_TRACEBACK:]}" if len(trace) > LONGEST_TRACEBACK else trace
+        logger().log(level, record.getMessage(), library=record.name, **facts)

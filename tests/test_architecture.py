@@ -43,16 +43,26 @@ IMPURE_CALLS = {"open", "print", "input", "exec", "eval"}
 DAYS = ("billing/core",)
 CLOCK_CALLS = {"now", "today", "utcnow"}
 # What a start need not carry: each costs more than most of our own packages (decision 0051).
-HEAVY_FOR_ALL = {"httpx", "pygments", "rich", "structlog"}
-HEAVY_FOR_DAEMONS = HEAVY_FOR_ALL | {
+HEAVY_FOR_DAEMONS = {
     "dns",
     "duckdb",
     "fastapi",
+    "httpx",
     "prometheus_client",
     "pyroute2",
     "websockets.asyncio",
 }
-HEAVY_FOR_COMMANDS = HEAVY_FOR_ALL | {"asyncio", "cryptography.x509", "fastapi", "starlette", "uvicorn"}
+HEAVY_FOR_COMMANDS = {
+    "asyncio",
+    "cryptography.x509",
+    "fastapi",
+    "httpx",
+    "pygments",
+    "rich",
+    "starlette",
+    "structlog",
+    "uvicorn",
+}
 MAX_MODULE = 400
 MAX_FUNCTION = 50
 

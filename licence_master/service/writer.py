@@ -168,7 +168,7 @@ class Writer:
             kind = type(event).__name__
             self.tally.events[kind] += 1
             level = _LEVELS.get(kind, logging.INFO)
-            if self._log.takes(level):
+            if self._log.is_enabled_for(level):
                 facts = {name: _shown(value) for name, value in facts_of(event).items()}
                 self._log.log(level, EVENT_NAMES[kind], actor=actor, **facts)
 

@@ -13,7 +13,6 @@ from agent.endpoint import Address
 from tests.agent.conftest import House
 from tests.agent.scripted_pbx import free_port
 from tests.agent.test_observer import manager, observing, seen, until, used
-from tests.logs import capture_logs
 
 __all__ = ["manager", "observing"]  # fixtures
 
@@ -113,19 +112,20 @@ async def test_a_yes_that_the_call_did_not_live_to_hear_holds_nothing(observing:
         await until(lambda: observing.lyon.site.desk.uses.all() == {})
 
 
-async def test_what_is_no_question_gets_no_answer(observing: House) -> None:
-    with capture_logs() as logs:
-        async with asking(observing, 1) as port:
-            assert await (await Call.ask(port, "c1", "leave", extension="700")).answer() == {}
-            assert await (await Call.ask(port, "c1", extension="")).answer() == {}
-            assert await (await Call.ask(port, "c1", extension="x" * 256)).answer() == {}
-            assert await (await Call.ask(port, "c1", extension="7\x07")).answer() == {}
-            assert await (await Call.ask(port, "c1", extension="x" * 10_000)).answer() == {}
-            strange = await Call.ask(port, "c1")
-            strange.write("GET / HTTP/1.1\n\n")
-            assert await strange.answer() == {}
-            assert observing.lyon.site.desk.uses.all() == {}
-    assert [line["event"] for line in logs].count("dialplan.not_understood") == 6
+async def test_what_is_no_question_gets_no_answer(
+    observing: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with asking(observing, 1) as port:
+        assert await (await Call.ask(port, "c1", "leave", extension="700")).answer() == {}
+        assert await (await Call.ask(port, "c1", extension="")).answer() == {}
+        assert await (await Call.ask(port, "c1", extension="x" * 256)).answer() == {}
+        assert await (await Call.ask(port, "c1", extension="7\x07")).answer() == {}
+        assert await (await Call.ask(port, "c1", extension="x" * 10_000)).answer() == {}
+        strange = await Call.ask(port, "c1")
+        strange.write("GET / HTTP/1.1\n\n")
+        assert await strange.answer() == {}
+        assert observing.lyon.site.desk.uses.all() == {}
+    assert capsys.readouterr().out.count("dialplan.not_understood") == 6
 
 
 async def test_a_stop_leaves_who_waits_without_an_answer(observing: House) -> None:

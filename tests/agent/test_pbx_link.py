@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
+import structlog
 
 from agent.config import AgentConfig
 from agent.edges.doctor.pbx import checks
@@ -15,7 +16,6 @@ from tests.acceptance.peers.waiting import until
 from tests.agent.conftest import House
 from tests.agent.scripted_pbx import Address, free_port, header, response, status_of
 from tests.agent.stream_phone import StreamPbx, StreamPhone
-from tests.logs import capture_logs
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def test_a_restarted_pbx_gets_what_was_sent_meanwhile(
         await pbx.close()
         (await pbx.connections.get()).transport.abort()
         phone = await house.phone()
-        with capture_logs() as logs:
+        with structlog.testing.capture_logs() as logs:
             phone.register(house.guard, "202")
             failed = "pbx.connection_failed"
             await asyncio.to_thread(until, lambda: failed in [line["event"] for line in logs])

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.acceptance.peers.waiting import until
 from tests.agent.conftest import House
 from tests.agent.scripted_kamailio import ScriptedKamailio
-from tests.logs import capture_logs
 
 
 @pytest.fixture

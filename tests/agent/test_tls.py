@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.config import AgentConfig
 from agent.edges.doctor import certificate
@@ -20,7 +21,6 @@ from tests.agent.conftest import House
 from tests.agent.scripted_pbx import Address, free_port
 from tests.agent.stream_phone import StreamPbx, StreamPhone
 from tests.authority import DAY, Authority, Files
-from tests.logs import capture_logs
 
 HOST = "127.0.0.1"
 

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from bench.filled import fill
 from licence_master.store import ledger
@@ -18,7 +19,6 @@ from runtime.store import open_database
 from tests.licence_master.conftest import stock
 from tests.licence_master.master import Master
 from tests.licence_master.test_answers import founded
-from tests.logs import capture_logs
 
 EVENTS = 1_200  # more than a stop leaves to the next start
 

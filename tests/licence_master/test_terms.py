@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from licence_master.cli.commands import app
@@ -30,7 +31,6 @@ from runtime.config import ConfigErrors, load, parse
 from tests.licence_master.conftest import join, stock
 from tests.licence_master.master import Master
 from tests.licensing.agreements import on
-from tests.logs import capture_logs
 
 MAC = "00-90-33-01-02-03"
 RELEASES = 'releases:\n  - {release: 13, published: 2022-06-01}\n  - {release: 14, published: "2999-01-01"}\n'

@@ -39,6 +39,7 @@ LIBRARIES = (
     "hypothesis",
     "fastapi",
     "httpx",
+    "structlog",
     "typer",
 )
 IMPORTED = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")

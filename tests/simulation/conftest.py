@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
-from runtime.logs import EVENTS
 from tests.simulation.services.run import quiet
 
 
 @pytest.fixture(autouse=True)
 def quiet_services() -> Iterator[None]:
     """Log lines of simulated services go nowhere."""
-    before = EVENTS.level
+    before = structlog.get_config()
     quiet()
     yield
-    EVENTS.setLevel(before)
+    structlog.configure(**before)

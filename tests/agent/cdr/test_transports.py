@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from agent.edges.cdr import directory, tail
 from agent.service.cdr import collection, dialect
@@ -17,7 +18,6 @@ from telephony.cdr.reading import Origin, Reading, Reason, Stream
 from tests.agent.cdr.calls import bound, call_ref, line, post, repeated, until, until_open
 from tests.agent.conftest import House
 from tests.agent.scripted_pbx import free_port
-from tests.logs import capture_logs
 from tests.telephony.cdr.samples import made
 
 ACCOUNTED = (

@@ -1,11 +1,11 @@
 """Run seeds one after the other: what they simulated, and how to see a failing one again."""
 
-import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from runtime.logs import EVENTS
+import structlog
+
 from tests.simulation.services.world import World
 
 SHOWN = 60
@@ -32,7 +32,7 @@ class Simulated:
 
 def quiet() -> None:
     """The services' log lines cost more than the services: only a crash is worth one."""
-    EVENTS.setLevel(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
 
 def run(seeds: Iterable[int]) -> Simulated:
