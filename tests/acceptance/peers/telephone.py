@@ -5,24 +5,30 @@ It is the demonstration's phone with more manners. What a call lasted is for a c
 
 import asyncio
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
+from urllib.parse import quote
 
 from demo.call import Call, session_description
 from demo.phone import Phone
-from demo.sip import Message, answer, uri_of, user_of
+from demo.sip import Message, answer, parameter, uri_of, user_of
 
 REASONS: Final = {200: "OK", 302: "Moved Temporarily", 486: "Busy Here", 603: "Decline"}
 
 
 @dataclass(frozen=True, slots=True)
 class Talking:
-    """How a phone ends a call: by itself after `for_s`, or never (None); with `to` it transfers it there."""
+    """How a phone ends a call: by itself after `for_s`, or never (None); with `to` it transfers it there.
+
+    With `consults_s` it calls `to` first, talks for so long, and then transfers the one call to the other.
+    """
 
     for_s: float | None = None
     to: str = ""
+    consults_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,10 @@ class Talk:
 
 
 class Telephone(Phone):
-    """One user's phone; `manner` is how it takes a call."""
+    """One user's phone; `manner` is how it takes a call, `manners` those to other numbers (it is a line)."""
 
     manner = Manner()
+    manners: Mapping[str, Manner] = MappingProxyType({})
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Nothing goes on yet."""
@@ -144,7 +151,7 @@ class Telephone(Phone):
         with suppress(TimeoutError):
             await asyncio.wait_for(talk.over.wait(), talking.for_s)
         if not talk.over.is_set() and talking.to:
-            await self._transferred(talk, talking.to)
+            await self._transferred(talk, talking)
         elif not talk.over.is_set():
             await self._hung_up(talk)
 
@@ -154,14 +161,27 @@ class Telephone(Phone):
         await self.request(self._in_dialog(talk.call, "BYE"), self._proxy)
         talk.over.set()
 
-    async def _transferred(self, talk: Talk, to: str) -> None:
-        """REFER: the other side calls, and ends this call or has us do it."""
+    async def _transferred(self, talk: Talk, talking: Talking) -> None:
+        """REFER: the other side calls, or joins our two calls, and ends them or has us do it."""
+        others = [] if talking.consults_s is None else [await self._consulted(talking.to, talking.consults_s)]
+        replaced = "".join(f"?Replaces={quote(_replaces(other.call), safe='')}" for other in others)
         talk.call.cseq += 1
         refer = self._in_dialog(talk.call, "REFER")
         uri = f"sip:{self.user}@{self._domain}"
-        refer.headers += [("Refer-To", f"<sip:{to}@{self._domain}>"), ("Referred-By", f"<{uri}>")]
+        target = f"<sip:{talking.to}@{self._domain}{replaced}>"
+        refer.headers += [("Refer-To", target), ("Referred-By", f"<{uri}>")]
         await self.request(refer, self._proxy)
-        await talk.over.wait()
+        for each in (talk, *others):
+            await each.over.wait()
+
+    async def _consulted(self, number: str, for_s: float) -> Talk:
+        """A second call, which goes on."""
+        invite = self._invite(number)
+        got = await self._asked(invite)
+        assert got.status == 200, f"{number} did not take the call: {got.first}"
+        talk = self._begun(invite, got)
+        await asyncio.sleep(for_s)
+        return talk
 
     # --- being asked
 
@@ -211,7 +231,7 @@ class Telephone(Phone):
         self._ringing[invite.get("Call-ID")] = invite, self._do(self._take(invite))
 
     async def _take(self, invite: Message) -> None:
-        manner = self.manner
+        manner = self.manners.get(user_of(invite.uri), self.manner)
         await asyncio.sleep(manner.ring_s)
         del self._ringing[invite.get("Call-ID")]
         if manner.status != 200:
@@ -254,3 +274,9 @@ class Telephone(Phone):
         await self.request(notify, self._proxy)
         if got.status == 200:
             await self._talked(self._begun(invite, got), Talking())
+
+
+def _replaces(call: Call) -> str:
+    """A dialog of ours as its other side knows it (RFC 3891, 3)."""
+    theirs, ours = (parameter(end, "tag") for end in (call.remote, call.local))
+    return f"{call.call_id};to-tag={theirs};from-tag={ours}"
