@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import random
 from collections.abc import Callable
 from typing import Final
@@ -23,7 +24,7 @@ HEAD_BYTES: Final = 64 * 1024
 """Of a batch, for what is not entries: names, and how the sources are."""
 ROOM: Final = MAX_BATCH - HEAD_BYTES
 CUT_RAW: Final = 96 * 1024
-"""Bytes of a longer record's own that travel; the whole stays in the spool."""
+"""Bytes of a longer record's own that travel, with a line that says so; the whole stays in the spool."""
 GATHER_S: Final = 0.2
 SAY_EVERY_S: Final = 30.0
 FIRST_RETRY_S: Final = 0.5
@@ -150,9 +151,15 @@ def _size(row: Row) -> int:
 
 def _cut(entry: Record | Unread) -> Record | Unread:
     """An entry that fits into a batch: of a very long one the first bytes travel; its hash is the same."""
-    if len(entry.raw) <= CUT_RAW:
+    size = len(entry.raw)
+    if size <= CUT_RAW:
         return entry
-    return msgspec.structs.replace(entry, raw=entry.raw[:CUT_RAW])
+    digest = hashlib.sha256(entry.raw).hexdigest()
+    note = f"cut, the first {CUT_RAW} of {size} bytes"
+    raw = entry.raw[:CUT_RAW] + f"\n[pbx-agent: {note}; SHA-256 of all: {digest}]\n".encode()
+    if isinstance(entry, Unread):
+        return msgspec.structs.replace(entry, raw=raw, detail=f"{entry.detail} ({note})")
+    return msgspec.structs.replace(entry, raw=raw)
 
 
 def _code(body: bytes) -> Code:

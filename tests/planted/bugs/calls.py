@@ -111,4 +111,33 @@ BUGS = (
         harness="recorded CDRs of transfers to lines",
         test="tests/telephony/cdr/test_asterisk.py::test_whoever_leads_a_call_on_to_a_line_pays_it",
     ),
+    Bug(
+        name="framer-ends-the-agent",
+        lesson="decision 0049: a mistake of ours ends the agent, phones and all",
+        file="telephony/cdr/reading.py",
+        before="""            pieces = self._framer.feed(data)
+        except BUGS:""",
+        after="""            pieces = self._framer.feed(data)
+        except ZeroDivisionError:""",
+        harness="a framer that fails, in a running agent",
+        test="tests/agent/cdr/test_transports.py::test_a_framers_mistake_costs_the_bytes_up_to_the_next_record[file]",
+    ),
+    Bug(
+        name="mistake-takes-all-that-came",
+        lesson="decision 0049: with the odd record go those that came in the same packet",
+        file="telephony/cdr/reading.py",
+        before="            end = len(self._waiting) if found is None else found.end()",
+        after="            end = len(self._waiting)",
+        harness="framers that fail, split at every byte",
+        test="tests/telephony/cdr/test_framing.py::test_a_mistake_costs_the_bytes_up_to_the_next_record[lines]",
+    ),
+    Bug(
+        name="cut-unseen",
+        lesson="a long record is cut on its way, and nobody is told",
+        file="agent/service/cdr/delivery.py",
+        before="    raw = entry.raw[:CUT_RAW] + f",
+        after="    raw = entry.raw[:CUT_RAW] or f",
+        harness="long records by HTTP, to the master",
+        test="tests/agent/cdr/test_intake.py::test_of_a_long_record_the_beginning_travels_and_says_so",
+    ),
 )
