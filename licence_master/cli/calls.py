@@ -106,7 +106,7 @@ def quarantine(api: Api, verdict: VerdictOption = None, limit: LimitOption = 100
 
 @remote
 def gaps(api: Api) -> None:
-    """What is missing: numbers that a counting PBX never sent, and sources that have gone quiet.
+    """What is missing: numbers that a counting PBX never sent, what was lost with a disk, quiet sources.
 
     Exit code 1 when anything is. Beside it what became of all records that were received of each source.
 
@@ -117,8 +117,8 @@ def gaps(api: Api) -> None:
     if not api.show(answer):
         shown = [_source_row(row) for row in rows]
         names = ("RECEIVED", "KEPT", "DUPLICATE", "QUARANTINE")
-        table(shown, ("SOURCE", "LAST RECORD", "STATE", "MISSING", "NUMBERS", *names))
-    if any(_state(row) != "ok" or row.missing_numbers for row in rows):
+        table(shown, ("SOURCE", "LAST RECORD", "STATE", "MISSING", "NUMBERS", "LOST", *names))
+    if any(_state(row) != "ok" or row.missing_numbers or row.lost for row in rows):
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -214,5 +214,5 @@ def _source_row(row: SourceView) -> tuple[str | int | None, ...]:
     ]
     kept, duplicate = row.arrived.get(Verdict.KEPT, 0), row.arrived.get(Verdict.DUPLICATE, 0)
     received = sum(row.arrived.values())
-    counts = (received, kept, duplicate, received - kept - duplicate)
+    counts = (row.lost, received, kept, duplicate, received - kept - duplicate)
     return (row.source, when(row.last_ms), _state(row), row.missing_numbers, ", ".join(numbers), *counts)

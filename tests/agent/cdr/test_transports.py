@@ -280,6 +280,21 @@ async def test_a_disk_that_is_nearly_full_takes_nothing_in(house: House) -> None
         await arrived(house, 1)
 
 
+async def test_files_that_were_read_are_read_again_under_the_same_name(house: House, tmp_path: Path) -> None:
+    """After a loss: what is known stays one record, what was dropped comes again."""
+    file, old = tmp_path / "Custom.csv", tmp_path / "old"
+    old.mkdir()
+    sources(house, file=str(file))
+    async with house.running():
+        file.write_bytes(line(1))
+        await arrived(house, 1)
+    shutil.copy(file, old / "Custom.csv.1")
+    (old / "Custom.csv.2").write_bytes(line(1) + line(2))
+    sources(house, directory=str(old))
+    async with house.running():
+        await arrived(house, 1, 2)
+
+
 class Mistaken:
     """A reader with a mistake: it counts on something that the bytes do not have."""
 

@@ -140,4 +140,22 @@ BUGS = (
         harness="long records by HTTP, to the master",
         test="tests/agent/cdr/test_intake.py::test_of_a_long_record_the_beginning_travels_and_says_so",
     ),
+    Bug(
+        name="gone-unseen",
+        lesson="a master from a backup: what the agent dropped since is nowhere, and nobody is told",
+        file="agent/store/loss.py",
+        before="    return [(_LOSE, [(number,)]), *renamed(number)]",
+        after="    return renamed(number)",
+        harness="a real master that is restored, before a real agent",
+        test="tests/agent/cdr/test_restored_master.py::test_a_master_from_a_backup_has_each_record_once_and_says_what_is_gone",
+    ),
+    Bug(
+        name="quiet-agent-never-asks",
+        lesson="a restored master hears of what it lost when the next call ends, perhaps never",
+        file="agent/service/cdr/delivery.py",
+        before="(_words(self._states()) != _words(self._said) or self._quiet())",
+        after="_words(self._states()) != _words(self._said)",
+        harness="an agent that has nothing to send",
+        test="tests/agent/cdr/test_restored_master.py::test_a_quiet_agent_asks_now_and_then_what_the_master_has",
+    ),
 )
