@@ -122,7 +122,8 @@ class CelJoiner:
         if what != "CHAN_END":
             return [Part(unique, raw), *self._channels.overdue(unique, now_ms)]
         state.end_ms = at_ms
-        if self._channels.get(state.goes_on) is not None:
+        staying = self._channels.get(state.goes_on)
+        if staying is not None and not staying.state.end_ms:
             return [Part(unique, raw), *self._channels.overdue(unique, now_ms)]
         return self._over(unique, channel)
 

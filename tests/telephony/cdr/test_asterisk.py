@@ -191,6 +191,26 @@ def test_a_line_that_goes_on_is_known_after_a_restart() -> None:
         assert finished(before) + finished(in_parts(again, parts[at:])) == whole, at
 
 
+def test_two_channels_that_wait_for_each_other_end_all_the_same() -> None:
+    """Such events are told by no Asterisk that we saw; what is waited for must not have ended."""
+
+    def event(what: str, number: int, extra: str = "") -> bytes:
+        lines = (
+            "Event: CEL", f"EventName: {what}", f"UniqueID: 17.{number}", f"LinkedID: 17.{number}",
+            f"Channel: PJSIP/20{number}-1", f"CallerIDnum: 20{number}", "Exten: 201",
+            "EventTime: 2026-11-23 17:54:02", f"Extra: {extra}",
+        )  # fmt: skip
+        return "\r\n".join((*lines, "", "")).encode()
+
+    joined = [
+        event("ATTENDEDTRANSFER", one, f'{{"transferee_channel_uniqueid": "17.{other}"}}')
+        for one, other in ((1, 2), (2, 1))
+    ]
+    begun, over = ([event(what, number) for number in (1, 2)] for what in ("CHAN_START", "CHAN_END"))
+    found = records(read(asterisk_ami.cel_parser(ORIGIN), b"".join([*begun, *joined, *over])))
+    assert sorted(cdr.call_ref for cdr in found) == ["17.1", "17.2"]
+
+
 def test_whoever_leads_a_call_on_to_a_line_pays_it() -> None:
     """CDRs: a call from outside is transferred out again (2111), or an outside party is (2120)."""
     found = records(read(asterisk.custom_parser(ORIGIN, trunks=LINES), recorded("asterisk-Custom-lines.csv")))
