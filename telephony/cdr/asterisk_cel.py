@@ -33,6 +33,8 @@ _BLIND: Final = "BLINDTRANSFER"
 _ATTENDED: Final = "ATTENDEDTRANSFER"
 _TRANSFERS: Final = (_BLIND, _ATTENDED)
 _LOCAL: Final = "Local/"
+_UNANSWERED: Final = "N/A"
+"""The target of a transfer that has not answered yet: from there on it is as a blind one."""
 
 
 def csv_parser(origin: Origin, columns: Sequence[str] = SAMPLE, trunks: Sequence[str] = ()) -> Parser:
@@ -145,11 +147,13 @@ class CelJoiner:
         """The open channels to which this transfer means something: it is a part of each."""
         unique, extra = event.need("uniqueid"), _extra(event)
         transferee = extra.get("transferee_channel_uniqueid", "")
+        called, second = extra.get("extension", ""), extra.get("channel2_uniqueid", "")
+        target = extra.get("transfer_target_channel_uniqueid", "")
         lines = {unique: transferee}
         if what == _ATTENDED:
-            lines[extra.get("channel2_uniqueid", "")] = extra.get("transfer_target_channel_uniqueid", "")
+            lines[second] = target
         known = [leaving for leaving, staying in lines.items() if self._goes_on(what, leaving, staying)]
-        if what == _BLIND and self._led(transferee, extra.get("extension", ""), event, at_ms, raw):
+        if (called or target == _UNANSWERED) and self._led(transferee, called, event, at_ms, raw):
             known.append(transferee)
         for each in known:
             self._channels.add(each, raw, now_ms).state.transferred_by = event.get("cidnum")
@@ -173,9 +177,9 @@ class CelJoiner:
         return True
 
     def _led(self, transferee: str, called: str, event: Fields, at_ms: int, raw: bytes) -> bool:
-        """Whether a channel of ours is led on there."""
+        """Whether a channel of ours is led on there; "": to whom it is in a bridge with next."""
         channel = self._channels.get(transferee)
-        if not called or channel is None:
+        if channel is None:
             return False
         by, led = event.get("cidnum"), channel.state.led
         if not led or led[-1].at_ms != at_ms:  # else it is read again, as a part of two channels
@@ -260,15 +264,16 @@ def _learn(state: _Channel, what: str, event: Fields, at_ms: int) -> None:
     elif what in _TRANSFERS:
         state.transferred_by = event.get("cidnum")
     elif state.led:
-        _lead(state.led[-1], what, at_ms)
+        _lead(state.led[-1], what, at_ms, extension)
     elif event.get("appname") == _ROOM:
         _move(state, what, at_ms)
 
 
-def _lead(led: _Led, what: str, at_ms: int) -> None:
+def _lead(led: _Led, what: str, at_ms: int, extension: str) -> None:
     """In and out of the bridge with whom the transfer reached."""
     if what == "BRIDGE_ENTER":
         led.enter_ms = at_ms if led.enter_ms is None else led.enter_ms
+        led.called = led.called or extension
     elif what == "BRIDGE_EXIT" and led.enter_ms is not None:
         led.left_ms = at_ms
 

@@ -78,6 +78,7 @@ CASES = (
     Case("2170", "2171", talking=Talking(TALK_S, "2172", CONSULT_S), others=("2172",)),
     Case("2180", "0182", talking=Talking(TALK_S, "0183", CONSULT_S)),
     Case("0102", "2191", Manner(RING_S, talking=Talking(TALK_S, "0184", CONSULT_S))),
+    Case("2156", "0186", talking=Talking(TALK_S, "0187", 0.0)),
     Case("0103", "0185", talking=Talking(TALK_S)),
 )
 """Forwarded to a line, transferred there by called or caller, after a consultation, passed through."""
@@ -92,7 +93,7 @@ def by_events(wire: Wire) -> Paid:
     payers = {
         "0192": "2101", "0193": "2111", "0194": "2120", "0195": "2120", "0196": "2131", "0197": "2141",
         "0181": "2150", "2152": "2150", "2162": "2161", "2171": "2170", "2172": "2170", "0182": "2180",
-        "0183": "2180", "0184": "2191",
+        "0183": "2180", "0184": "2191", "0186": "2156", "0187": "2156",
     }  # fmt: skip
     led = {
         ("2130", "2131"): (placed["2130"].answer_ms, placed["2130"].end_ms),
@@ -108,6 +109,7 @@ def by_records(wire: Wire) -> Paid:
     onward = {
         ("2111", "0193"): (rung["2111"].refer_ms, rung["0193"].end_ms),
         ("2120", "0195"): (placed["2120"].refer_ms, rung["0195"].end_ms),
+        ("2156", "0187"): (placed["2156"].refer_ms, rung["0187"].end_ms),
         ("2141", "0197"): (rung["2141"].refer_ms, rung["0197"].end_ms),
     }
     consulted = {
@@ -116,6 +118,7 @@ def by_records(wire: Wire) -> Paid:
             ("2120", "0194", placed["2120"]),
             ("2140", "2141", rung["2141"]),
             ("2150", "2152", placed["2150"]),
+            ("2156", "0186", placed["2156"]),
             ("2161", "2162", rung["2161"]),
             ("2170", "2172", placed["2170"]),
             ("2180", "0183", placed["2180"]),
@@ -194,7 +197,10 @@ async def calls(stack: AsyncExitStack, network: Network, site: Site, carrier: st
 
 def complete(sources: dict[str, list[Cdr]]) -> dict[str, list[Cdr]] | None:
     """These records, once the last of each source are among them."""
-    last = {"cdr": {"0181", "0182", "2161", "2171", "0195"}, "cel": {"0183", "0184", "2162", "2172", "0195"}}
+    last = {
+        "cdr": {"0181", "0182", "2161", "2171", "0195", "0187"},
+        "cel": {"0183", "0184", "2162", "2172", "0195", "0187"},
+    }
     there = [
         wanted <= {cdr.called for cdr in sources.get(f"acme/hq/{name}", ())} for name, wanted in last.items()
     ]

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from demo.call import Call, session_description
 from demo.phone import Phone
-from demo.sip import Message, answer, parameter, uri_of, user_of
+from demo.sip import Address, Message, answer, parameter, uri_of, user_of
 
 REASONS: Final = {200: "OK", 302: "Moved Temporarily", 486: "Busy Here", 603: "Decline"}
 
@@ -23,7 +23,8 @@ REASONS: Final = {200: "OK", 302: "Moved Temporarily", 486: "Busy Here", 603: "D
 class Talking:
     """How a phone ends a call: by itself after `for_s`, or never (None); with `to` it transfers it there.
 
-    With `consults_s` it calls `to` first, talks for so long, and then transfers the one call to the other.
+    With `consults_s` it calls `to` first, talks for so long, and then transfers the one call to the other;
+    with 0 it does not wait for the answer.
     """
 
     for_s: float | None = None
@@ -59,6 +60,7 @@ class Telephone(Phone):
         """Nothing goes on yet."""
         super().connection_made(transport)
         self._talks: dict[str, Talk] = {}
+        self._called: dict[str, asyncio.Future[str]] = {}
         self._ringing: dict[str, tuple[Message, asyncio.Task[None]]] = {}
         self._doing: set[asyncio.Task[None]] = set()
 
@@ -177,11 +179,35 @@ class Telephone(Phone):
     async def _consulted(self, number: str, for_s: float) -> Talk:
         """A second call, which goes on."""
         invite = self._invite(number)
+        if not for_s:
+            return await self._rung(invite)
         got = await self._asked(invite)
         assert got.status == 200, f"{number} did not take the call: {got.first}"
         talk = self._begun(invite, got)
         await asyncio.sleep(for_s)
         return talk
+
+    async def _rung(self, invite: Message) -> Talk:
+        """A call that rings; the PBX ends it when another one takes its place."""
+        ringing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._called[invite.get("Call-ID")] = ringing
+        self._do(self._seen_off(invite))
+        talk = Talk(Call(invite.get("Call-ID"), invite.get("From"), await ringing, invite.uri, []))
+        talk.over.set()
+        return talk
+
+    async def _seen_off(self, invite: Message) -> None:
+        got = await self._asked(invite)
+        assert got.status != 200, "it was to be replaced"
+
+    def datagram_received(self, data: bytes, source: Address) -> None:
+        """Whom we call is rung: from here on that call may be transferred."""
+        message = Message.parse(data)
+        if message is not None and message.is_answer and message.status == 180:
+            ringing = self._called.pop(message.get("Call-ID"), None)
+            if ringing is not None:
+                ringing.set_result(message.get("To"))
+        super().datagram_received(data, source)
 
     # --- being asked
 

@@ -158,4 +158,13 @@ BUGS = (
         harness="an agent that has nothing to send",
         test="tests/agent/cdr/test_restored_master.py::test_a_quiet_agent_asks_now_and_then_what_the_master_has",
     ),
+    Bug(
+        name="early-transfer-unpaid",
+        lesson="decision 0051: who was rung when the call was transferred to him is paid by nobody",
+        file="telephony/cdr/asterisk_cel.py",
+        before="        if (called or target == _UNANSWERED) and self._led(",
+        after="        if called and self._led(",
+        harness="recorded events of transfers before the answer",
+        test="tests/telephony/cdr/test_asterisk.py::test_who_transfers_before_the_answer_pays_what_comes_behind",
+    ),
 )

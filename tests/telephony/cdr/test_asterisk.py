@@ -178,9 +178,10 @@ def test_between_phones_a_blind_transfer_ends_the_leg_that_was_left() -> None:
     assert found["2150", "0181"] == [7], "an attended one: he called both"
 
 
-def test_a_line_that_goes_on_is_known_after_a_restart() -> None:
+@pytest.mark.parametrize("name", ["lines", "early"])
+def test_a_line_that_goes_on_is_known_after_a_restart(name: str) -> None:
     """A transfer is a part of each channel that it means something to, and is read twice then."""
-    events = recorded("asterisk-cel-lines.txt").split(b"\r\n\r\n")
+    events = recorded(f"asterisk-cel-{name}.txt").split(b"\r\n\r\n")
     parts = [event + b"\r\n\r\n" for event in events if event]
     make = partial(asterisk_ami.cel_parser, ORIGIN, LINES)
     whole = finished(in_parts(make(), parts))
@@ -189,6 +190,28 @@ def test_a_line_that_goes_on_is_known_after_a_restart() -> None:
         for part in kept(before):
             in_parts(again, [part])
         assert finished(before) + finished(in_parts(again, parts[at:])) == whole, at
+
+
+EARLY = {
+    ("2150", "0181"): [7],
+    ("2150", "2152"): [3],
+    ("2180", "0182"): [7],
+    ("2180", "0183"): [3],
+    ("2191", "0184"): [3],
+}
+
+
+def test_who_transfers_before_the_answer_pays_what_comes_behind() -> None:
+    """He consulted somebody who was still ringing: his own call there is over, and nobody else placed it."""
+    events = recorded("asterisk-cel-early.txt")
+    found = records(read(asterisk_ami.cel_parser(ORIGIN, LINES), events))
+    assert paid(found) == EARLY
+    behind = [cdr for cdr in found if cdr.leg.endswith("/2")]
+    assert sorted((cdr.called, cdr.transferred_by) for cdr in behind) == [
+        ("0183", "2180"),
+        ("0184", "2191"),
+        ("2152", "2150"),
+    ]
 
 
 def test_two_channels_that_wait_for_each_other_end_all_the_same() -> None:
