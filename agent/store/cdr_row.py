@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from telephony.cdr.reading import Quarantined
+from telephony.cdr.reading import MAX_TEXT, Quarantined
 from telephony.cdr.record import Cdr
 from telephony.cdr.wire import Record, Unread
 
@@ -41,8 +41,9 @@ def cdr_of(record: Record) -> Cdr:
 
 
 def unread_of(found: Quarantined, source: str, taken_ms: int) -> Unread:
-    """The quarantine for the wire."""
-    return Unread(source, found.reason, found.detail, found.raw, taken_ms, found.call_ref)
+    """The quarantine for the wire, whose names have the length that those of a record may have."""
+    call_ref, detail = found.call_ref[:MAX_TEXT], found.detail[:MAX_TEXT]
+    return Unread(source, found.reason, detail, found.raw, taken_ms, call_ref)
 
 
 def encode(entry: Record | Unread) -> bytes:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Self
 
 import aiosqlite
 
+from agent.store import loss
 from agent.store.cdr_row import RECORD, UNREAD, Row, encode, record_of, unread_of
 from runtime.entropy import SYSTEM, Entropy
 from runtime.store import Database, GroupCommit, Statement, Value, open_database
@@ -45,6 +46,7 @@ MIGRATIONS = (
     CREATE TABLE batch (number INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
     CREATE TABLE mark (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
     """,
+    loss.MIGRATION,
 )
 
 _ADD = """
@@ -62,9 +64,6 @@ _SET_MARK = "INSERT OR REPLACE INTO mark VALUES (?, ?)"
 _ADD_BATCH = "INSERT OR REPLACE INTO batch VALUES (?, ?)"
 _FORGET_BATCHES = "DELETE FROM batch WHERE number > ?"
 _AGE_BATCHES = "DELETE FROM batch WHERE number <= ?"
-_PRUNE = """
-    DELETE FROM entry WHERE n IN (
-        SELECT n FROM entry WHERE taken_ms < ?1 AND n <= ?2 ORDER BY taken_ms LIMIT ?3)"""
 _MOVE = "UPDATE entry SET n = ? WHERE n = ?"
 _DROP = "DELETE FROM entry WHERE n = ?"
 # By number, not by the index of times: each page goes on where the last one ended.
@@ -124,6 +123,8 @@ class Spool:
         self.arrived = asyncio.Event()
         self.waiting = 0
         self.waiting_bytes = 0
+        self.lost: dict[str, int] = {}
+        """Entries of each source that neither the master has any more nor we."""
         self._database = database
         self._most_bytes = most_bytes
         self._commits = GroupCommit(database)
@@ -149,6 +150,7 @@ class Spool:
         self._next = max(int(highest), last) + 1
         ((count, size),) = await self._rows(_WAITING, kept_last)
         self.waiting, self.waiting_bytes = int(count), int(size)
+        self.lost = {str(source): int(count) for source, count in await self._rows(loss.LOST)}
         await self._database.write([(_SET_MARK, [("name", name)])])
 
     @property
@@ -294,23 +296,26 @@ class Spool:
     async def answered(self, kept: int) -> bool:
         """The master keeps batches up to this number; False: not what we thought, so we begin from there.
 
-        A master with an older memory gets again what it lost, as long as it is here. If it has more than we
-        ever sent, this spool is an old copy: it takes a new name and sends all that it holds.
+        A master with an older memory gets again what it lost, as far as it is here; the rest is `lost`. If
+        it has more than we ever sent, this spool is an old copy: it takes a new name and sends all of it.
         """
         sent = self._sent
         if kept == sent.number:
             statements: list[Statement] = [(_SET_MARK, [("kept", kept)])]
             if kept > BATCHES_KEPT:
-                statements.append((_AGE_BATCHES, [(kept - BATCHES_KEPT,)]))
+                statements += [(_AGE_BATCHES, [(kept - BATCHES_KEPT,)]), *loss.aged(kept - BATCHES_KEPT)]
             await self._commits.submit(statements)
             await self._delivered(sent.kept_last, sent.last)
             sent.kept, sent.kept_last = sent.number, sent.last
             return True
-        name, number = (SYSTEM(16).hex(), 0) if kept > sent.number else (sent.name, kept)
+        name, number, moved = (
+            (SYSTEM(16).hex(), 0, loss.renamed) if kept > sent.number else (sent.name, kept, loss.rewound)
+        )
         rows = await self._rows("SELECT last FROM batch WHERE number = ?", number) if number else []
         last = int(rows[0][0]) if rows else 0
         statements = [(_SET_MARK, [("name", name), ("kept", number)]), (_FORGET_BATCHES, [(number,)])]
-        await self._commits.submit([*statements, (_ADD_BATCH, [(number, last)])])
+        await self._commits.submit([*statements, (_ADD_BATCH, [(number, last)]), *moved(number)])
+        self.lost = {str(source): int(count) for source, count in await self._rows(loss.LOST)}
         self._sent = _Sent(name, number, last, number, last)
         await self.measure()
         return False
@@ -364,7 +369,7 @@ class Spool:
         query = "SELECT count(*) FROM (SELECT 1 FROM entry WHERE taken_ms < ? AND n <= ? LIMIT ?)"
         ((count,),) = await self._rows(query, *row)
         if count:
-            await self._commits.submit([(_PRUNE, [row])])
+            await self._commits.submit(loss.pruned(*row))
         return bool(count == PRUNED_AT_ONCE)
 
     async def mark(self, name: str) -> int:

@@ -15,6 +15,7 @@ from licence_master.cli.asking import PbxOption, when
 from licence_master.cli.client import PATIENCE_S, Api, remote
 from licence_master.cli.receiving import arriving, bar, new_file
 from licence_master.service.calls.reports import AsideView, SourceView
+from licence_master.service.calls.upkeep import Archived
 from licence_master.store import parquet
 from licence_master.store.parquet import UnwritableError
 from runtime.cli import Exit, fail, table
@@ -22,6 +23,8 @@ from telephony.cdr.verdict import Verdict
 
 DAY_MS = 24 * 3_600_000
 SHOWN_GAPS = 3
+AT_ONCE = 100_000
+"""Records of the archive between two looks at the progress: some seconds."""
 
 
 class Form(StrEnum):
@@ -103,7 +106,7 @@ def quarantine(api: Api, verdict: VerdictOption = None, limit: LimitOption = 100
 
 @remote
 def gaps(api: Api) -> None:
-    """What is missing: numbers that a counting PBX never sent, and sources that have gone quiet.
+    """What is missing: numbers that a counting PBX never sent, what was lost with a disk, quiet sources.
 
     Exit code 1 when anything is. Beside it what became of all records that were received of each source.
 
@@ -114,8 +117,8 @@ def gaps(api: Api) -> None:
     if not api.show(answer):
         shown = [_source_row(row) for row in rows]
         names = ("RECEIVED", "KEPT", "DUPLICATE", "QUARANTINE")
-        table(shown, ("SOURCE", "LAST RECORD", "STATE", "MISSING", "NUMBERS", *names))
-    if any(_state(row) != "ok" or row.missing_numbers for row in rows):
+        table(shown, ("SOURCE", "LAST RECORD", "STATE", "MISSING", "NUMBERS", "LOST", *names))
+    if any(_state(row) != "ok" or row.missing_numbers or row.lost for row in rows):
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -123,11 +126,21 @@ def gaps(api: Api) -> None:
 def archive(api: Api, rebuild: RebuildFlag = False) -> None:
     """Write what is new to the Parquet archive now; the master does it by itself once a day.
 
+    A rebuild that is broken off is gone on with by the master, or by the next `cdr archive`.
+
     Example: licence-master cdr archive --rebuild
     """
-    answer = api.post("/calls/archive", {"rebuild": rebuild}, PATIENCE_S)
-    if not api.show(answer) and isinstance(answer, dict):
-        typer.echo(f"{answer['rows']:,} call records in {answer['parts']:,} files, {answer['added']:,} new")
+    added, order = 0, {"rebuild": rebuild, "most": AT_ONCE}
+    with bar(f"archive of {api.installation}", rows=True) as advance:
+        while True:
+            done = msgspec.convert(api.post("/calls/archive", order, PATIENCE_S), Archived)
+            added += done.added
+            advance(done.rows, done.rows + done.left)
+            if not done.added or not done.left:
+                break
+            order["rebuild"] = False
+    if not api.show({"rows": done.rows, "added": added, "parts": done.parts}):
+        typer.echo(f"{done.rows:,} call records in {done.parts:,} files, {added:,} new")
 
 
 def _into(api: Api, output: Path, form: Form, query: dict[str, str | int | None], *, raw: bool) -> int:
@@ -168,14 +181,12 @@ def _begin(text: str) -> int:
 def _end(text: str) -> int:
     """The UTC instant at which a day or month is over, in ms."""
     year, month, day = _date(text)
-    if day:
-        return _begin(text) + DAY_MS
-    return _begin(f"{year + month // 12:04}-{month % 12 + 1:02}")
+    return _begin(text) + (1 if day else calendar.monthrange(year, month)[1]) * DAY_MS
 
 
 def _date(text: str) -> tuple[int, int, int]:
     """Year, month and day (0: none)."""
-    found = re.fullmatch(r"(20[0-9]{2})-(0[1-9]|1[0-2])(?:-(0[1-9]|[12][0-9]|3[01]))?", text)
+    found = re.fullmatch(r"(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])(?:-(0[1-9]|[12][0-9]|3[01]))?", text)
     year, month, day = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     if found is None or day > calendar.monthrange(year, month)[1]:
         fail(Exit.USAGE, f'expected a day or month such as 2026-10-01 or 2026-10, found "{text}"')
@@ -203,5 +214,5 @@ def _source_row(row: SourceView) -> tuple[str | int | None, ...]:
     ]
     kept, duplicate = row.arrived.get(Verdict.KEPT, 0), row.arrived.get(Verdict.DUPLICATE, 0)
     received = sum(row.arrived.values())
-    counts = (received, kept, duplicate, received - kept - duplicate)
+    counts = (row.lost, received, kept, duplicate, received - kept - duplicate)
     return (row.source, when(row.last_ms), _state(row), row.missing_numbers, ", ".join(numbers), *counts)

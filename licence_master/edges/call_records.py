@@ -93,10 +93,10 @@ def _archive_route(routes: APIRouter, operator: Access) -> None:
         if not parquet.available():
             raise ProblemError(Refusal(Code.NOT_FOUND, "the extra parquet is not installed on the master"))
         try:
-            done = await access.installation.calls.upkeep.archive(rebuild=order.rebuild)
+            done = await access.installation.calls.upkeep.archive(rebuild=order.rebuild, most=order.most)
         except (OSError, UnwritableError) as error:
             raise ProblemError(Refusal(Code.DISK_FULL, str(error))) from error
-        return ArchiveReport(rows=done.rows, added=done.added, parts=done.parts)
+        return ArchiveReport(rows=done.rows, added=done.added, parts=done.parts, left=done.left)
 
 
 def _mask(access: Access, asked: int | None) -> int | None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 from licence_master.service.told.reports import AssignmentView, LeavingView, PoolView
 
@@ -245,17 +245,19 @@ class Done(BaseModel):
 
 
 class ArchiveOrder(Order):
-    """Write the archive of call records; `rebuild`: all of it anew."""
+    """Write the archive of call records; `rebuild`: all of it anew; `most`: so many now, the rest later."""
 
     rebuild: StrictBool = False
+    most: Annotated[StrictInt, Field(ge=1)] | None = None
 
 
 class ArchiveReport(BaseModel):
-    """The archive holds so many records in so many files; `added` of them are new."""
+    """The archive has so many records in so many files; `added` are new, no more than `left` wait."""
 
     rows: int
     added: int
     parts: int
+    left: int
 
 
 class Failed(Done):

@@ -1,7 +1,9 @@
-"""Call records of Asterisk: the files of cdr_csv and cdr_custom, and what they due with the AMI event.
+"""Call records of Asterisk: the files of cdr_csv and cdr_custom, and what they share with the AMI event.
 
 Source: design pbx-integrations.md 3.3 (recorded with Asterisk 22). One record for each pair of channels that
 were bridged; several of one channel may overlap (rooms), and telephony.cdr.payer counts no second twice.
+A channel that was called and whose caller has left by a transfer has a record without dst: src is who was
+called, and accountcode that of who called.
 """
 
 from collections.abc import Sequence
@@ -90,19 +92,21 @@ def cdr(record: Fields, origin: Origin, raw: bytes, trunks: tuple[str, ...]) -> 
     talk_s = record.seconds("billsec")
     if talk_s is None:
         talk_s = 0 if answer_ms is None else whole_seconds(end_ms - answer_ms)
-    account = record.get("accountcode") or record.get("src")
+    account, caller, called = (record.get(name) for name in ("accountcode", "src", "dst"))
+    if _goes_on(record):
+        caller, called = "", caller
     call_ref, leg = _key(record)
     return Cdr(
         source=origin.source,
         call_ref=call_ref,
         leg=leg,
         pbx=origin.pbx,
-        direction=Direction.IN if record.get("channel").startswith(trunks) else Direction.OUT,
+        direction=_direction(record, trunks),
         kind=Kind.VOICE,
-        caller=record.get("src"),
-        called=record.get("dst"),
-        dialled=record.get("dst"),
-        account=account,
+        caller=caller,
+        called=called,
+        dialled=called,
+        account=account or caller,
         setup_ms=setup_ms,
         answer_ms=answer_ms,
         end_ms=end_ms,
@@ -112,6 +116,20 @@ def cdr(record: Fields, origin: Origin, raw: bytes, trunks: tuple[str, ...]) -> 
         transferred_by="",
         raw=raw,
     )
+
+
+def _goes_on(record: Fields) -> bool:
+    """Whether it is the rest of a line whose caller has left it by a transfer (attended, so without dst)."""
+    return bool(record.get("dstchannel") and record.get("src") and not record.get("dst"))
+
+
+def _direction(record: Fields, trunks: tuple[str, ...]) -> Direction:
+    """What comes in from a line was placed by nobody here; where an account led it on to a line, by him."""
+    lines = (record.get("channel").startswith(trunks), record.get("dstchannel").startswith(trunks))
+    if not lines[0] and not _goes_on(record):
+        return Direction.OUT
+    led = bool(record.get("accountcode")) and (lines[1] or _goes_on(record))
+    return Direction.OUT if led else Direction.IN
 
 
 def _key(record: Fields) -> tuple[str, str]:

@@ -4,7 +4,8 @@ Source: design pbx-integrations.md 3.2 and 3.3; the columns of cel_custom's samp
 Asterisk 22 tells them. A channel that began its call (uniqueid = linkedid) placed it, the others received it;
 of a Local channel the half that runs the dial plan (";2") placed the leg, for who forwarded it (rdnis).
 Seconds run from ANSWER to HANGUP; of a channel that was in a room, from each BRIDGE_ENTER to its BRIDGE_EXIT:
-CDRs do not say how long that was. A blind transfer is a record more, of the leg that it led to.
+CDRs do not say how long that was. A blind transfer is a record more, of the leg that it led to. Who placed a
+leg and leaves it by a transfer pays it to its end: his record waits for the channel at its other end.
 """
 
 from collections.abc import Sequence
@@ -29,8 +30,11 @@ SAMPLE: Final = (
 
 _ROOM: Final = "ConfBridge"
 _BLIND: Final = "BLINDTRANSFER"
-_TRANSFERS: Final = (_BLIND, "ATTENDEDTRANSFER")
+_ATTENDED: Final = "ATTENDEDTRANSFER"
+_TRANSFERS: Final = (_BLIND, _ATTENDED)
 _LOCAL: Final = "Local/"
+_UNANSWERED: Final = "N/A"
+"""The target of a transfer that has not answered yet: from there on it is as a blind one."""
 
 
 def csv_parser(origin: Origin, columns: Sequence[str] = SAMPLE, trunks: Sequence[str] = ()) -> Parser:
@@ -58,6 +62,7 @@ class _Channel:
     start_ms: int | None = None
     answer_ms: int | None = None
     hangup_ms: int | None = None
+    end_ms: int = 0
     enter_ms: int | None = None
     entered_ms: int | None = None
     left_ms: int = 0
@@ -73,6 +78,10 @@ class _Channel:
     forwarded_by: str = ""
     cause: int | None = None
     led: list[_Led] = field(default_factory=list)
+    goes_on: str = ""
+    """The channel at whose end this one's line is over, though who placed it has left."""
+    left: list[str] = field(default_factory=list)
+    """Channels whose lines go on with this one."""
 
     def placed(self, unique: str) -> bool:
         """Whether it was this channel that called."""
@@ -103,8 +112,9 @@ class CelJoiner:
         if what == "LINKEDID_END":
             return []
         linkedid = event.need("linkedid")
-        if what == _BLIND and (led := self._led(event, at_ms, raw, now_ms)):
-            return [Part(led, raw), *self._channels.overdue(led, now_ms)]
+        if what in _TRANSFERS and (known := self._transferred(what, event, at_ms, raw, now_ms)):
+            parts: list[Reading] = [Part(each, raw) for each in known]
+            return [*parts, *(gone for each in known for gone in self._channels.overdue(each, now_ms))]
         channel = self._channels.add(unique, raw, now_ms)
         state = channel.state
         _learn(state, what, event, at_ms)
@@ -113,23 +123,72 @@ class CelJoiner:
             state.inherited = first.state.account
         if what != "CHAN_END":
             return [Part(unique, raw), *self._channels.overdue(unique, now_ms)]
+        state.end_ms = at_ms
+        staying = self._channels.get(state.goes_on)
+        if staying is not None and not staying.state.end_ms:
+            return [Part(unique, raw), *self._channels.overdue(unique, now_ms)]
+        return self._over(unique, channel)
+
+    def _over(self, unique: str, channel: Open[_Channel]) -> list[Reading]:
+        """The records of a channel that has ended, and of those whose lines end with it."""
         self._channels.close(unique)
-        return self._ended(channel, unique, at_ms)
+        readings = self._ended(channel, unique)
+        end_ms = channel.state.hangup_ms or channel.state.end_ms
+        for left in channel.state.left:
+            waiting = self._channels.get(left)
+            if waiting is None:
+                continue
+            waiting.state.goes_on, waiting.state.hangup_ms = "", end_ms
+            if waiting.state.end_ms:
+                readings += self._over(left, waiting)
+        return readings
 
-    def _led(self, event: Fields, at_ms: int, raw: bytes, now_ms: int) -> str:
-        """The channel that this transfer leads on, if it is one of ours."""
-        extra = _extra(event)
-        unique, called = extra.get("transferee_channel_uniqueid", ""), extra.get("extension", "")
-        if not called or self._channels.get(unique) is None:
-            return ""
-        by = event.get("cidnum")
-        state = self._channels.add(unique, raw, now_ms).state
-        state.led.append(_Led(by, by, called, at_ms, raw))
-        state.transferred_by = by
-        return unique
+    def _transferred(self, what: str, event: Fields, at_ms: int, raw: bytes, now_ms: int) -> list[str]:
+        """The open channels to which this transfer means something: it is a part of each."""
+        unique, extra = event.need("uniqueid"), _extra(event)
+        transferee = extra.get("transferee_channel_uniqueid", "")
+        called, second = extra.get("extension", ""), extra.get("channel2_uniqueid", "")
+        target = extra.get("transfer_target_channel_uniqueid", "")
+        lines = {unique: transferee}
+        if what == _ATTENDED:
+            lines[second] = target
+        known = [leaving for leaving, staying in lines.items() if self._goes_on(what, leaving, staying)]
+        if (called or target == _UNANSWERED) and self._led(transferee, called, event, at_ms, raw):
+            known.append(transferee)
+        for each in known:
+            self._channels.add(each, raw, now_ms).state.transferred_by = event.get("cidnum")
+        return known
 
-    def _ended(self, channel: Open[_Channel], unique: str, at_ms: int) -> list[Reading]:
+    def _goes_on(self, what: str, leaving: str, staying: str) -> bool:
+        """Whether the line that `leaving` placed goes on with `staying`; blindly only one to outside does.
+
+        What a blind transfer leads to is a leg of its own, and between phones all else is over.
+        """
+        left, there = self._channels.get(leaving), self._channels.get(staying)
+        if left is None or there is None or not left.state.placed(leaving):
+            return False
+        if left.state.channel.startswith(self._trunks) or not (
+            what == _ATTENDED or there.state.channel.startswith(self._trunks)
+        ):
+            return False
+        left.state.goes_on = staying
+        if leaving not in there.state.left:
+            there.state.left.append(leaving)
+        return True
+
+    def _led(self, transferee: str, called: str, event: Fields, at_ms: int, raw: bytes) -> bool:
+        """Whether a channel of ours is led on there; "": to whom it is in a bridge with next."""
+        channel = self._channels.get(transferee)
+        if channel is None:
+            return False
+        by, led = event.get("cidnum"), channel.state.led
+        if not led or led[-1].at_ms != at_ms:  # else it is read again, as a part of two channels
+            led.append(_Led(by, by, called, at_ms, raw))
+        return True
+
+    def _ended(self, channel: Open[_Channel], unique: str) -> list[Reading]:
         state = channel.state
+        at_ms = state.end_ms
         if state.start_ms is None:
             detail = "CHAN_END without its CHAN_START"
             return [Quarantined(channel.raw, Reason.NO_BEGINNING, detail, unique)]
@@ -205,15 +264,16 @@ def _learn(state: _Channel, what: str, event: Fields, at_ms: int) -> None:
     elif what in _TRANSFERS:
         state.transferred_by = event.get("cidnum")
     elif state.led:
-        _lead(state.led[-1], what, at_ms)
+        _lead(state.led[-1], what, at_ms, extension)
     elif event.get("appname") == _ROOM:
         _move(state, what, at_ms)
 
 
-def _lead(led: _Led, what: str, at_ms: int) -> None:
+def _lead(led: _Led, what: str, at_ms: int, extension: str) -> None:
     """In and out of the bridge with whom the transfer reached."""
     if what == "BRIDGE_ENTER":
         led.enter_ms = at_ms if led.enter_ms is None else led.enter_ms
+        led.called = led.called or extension
     elif what == "BRIDGE_EXIT" and led.enter_ms is not None:
         led.left_ms = at_ms
 

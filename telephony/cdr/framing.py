@@ -25,6 +25,8 @@ class Lines:
     A line of more than `limit` bytes comes in pieces of that size, each `too_long`.
     """
 
+    begins: Final = re.compile(rb"\n")
+
     def __init__(self, limit: int = MAX_RECORD) -> None:
         self._limit = limit
         self._buffer = bytearray()
@@ -70,6 +72,8 @@ class Blocks:
 
     _END: Final = re.compile(rb"\r?\n\r?\n")
     _END_SIZE: Final = 4
+
+    begins: Final = _END
 
     def __init__(self, limit: int = MAX_RECORD) -> None:
         self._limit = limit
@@ -126,6 +130,7 @@ class Elements:
 
     def __init__(self, name: bytes, limit: int = MAX_RECORD) -> None:
         self._limit = limit
+        self.begins: Final = re.compile(rb"(?=<%b[\s/>])" % name)
         self._begin = re.compile(rb"<%b(?=[\s/>])" % name)
         self._end = re.compile(rb"</%b\s{0,8}>" % name)
         self._buffer = bytearray()
@@ -196,6 +201,9 @@ class Objects:
     _TEXT: Final = rb"\"(?:[^\"\\\n]|\\.)*+"
     _TOKEN: Final = re.compile(rb"(?:[^\"{}\n]|" + _TEXT + rb"\")*+(" + _TEXT + rb"|\n\[?\{?|[{}])")
     _BEGINNING: Final = re.compile(rb"\n\[?\{")
+
+    begins: Final = re.compile(rb"\n(?=\[?\{)")
+
     _BETWEEN: Final = b" \t\r\n,[]"
     _MAX_DEPTH: Final = 64
 

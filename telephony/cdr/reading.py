@@ -7,16 +7,20 @@ Bytes go in as they come and nothing is lost: each byte but empty lines comes ou
 or is still counted by `unfinished`.
 """
 
+import re
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-from telephony.cdr.record import Cdr
+from telephony.cdr.record import TEXTS, Cdr
 from telephony.cdr.times import LAST_S, UTC, Zone
 
 MAX_RECORD: Final = 65_536
 """Bytes of one record, or of one line; what is longer is quarantined in pieces of this size."""
+MAX_TEXT: Final = 1_000
+"""Characters of a number, a name or a reference: a record with longer ones would fit into no batch."""
 
 
 class Reason(StrEnum):
@@ -63,7 +67,7 @@ class Quarantined:
     """Bytes that could not be read, for a person to decide; `detail` says what was found and expected.
 
     With a `call_ref` it ends that call, and `raw` has all of its parts; "": it ends none. `bug` is where
-    a reader made a mistake, which is not the fault of these bytes.
+    a framer or a reader made a mistake, which is not the fault of these bytes.
     """
 
     raw: bytes
@@ -79,7 +83,7 @@ Reading = Cdr | Part | Quarantined
 BUGS: Final = (
     ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
-"""What a mistake of a reader raises. It costs one record, which waits in quarantine until it is mended."""
+"""What a mistake of ours raises. It costs one record, which waits in quarantine until it is mended."""
 
 
 class UnreadableError(Exception):
@@ -93,15 +97,21 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a framer cut out of a stream; `fault` says why it is no record (then `detail` too)."""
+    """What a framer cut out of a stream; `fault` says why it is no record (then `detail` and `bug` too)."""
 
     raw: bytes
     fault: Reason | None = None
     detail: str = ""
+    bug: str = ""
 
 
 class Framer(Protocol):
     """Cuts a stream into records; how the bytes were split on their way makes no difference."""
+
+    @property
+    def begins(self) -> re.Pattern[bytes]:
+        """At the end of what it finds a record may begin, whatever stands before."""
+        ...
 
     @property
     def unfinished(self) -> int:
@@ -151,7 +161,7 @@ class Stream:
 
     def __init__(self, frame: Callable[[], Framer], reader: Reader) -> None:
         self._frame = frame
-        self._framer = frame()
+        self._framer = Contained(frame)
         self._reader = reader
 
     @property
@@ -171,19 +181,107 @@ class Stream:
         readings: list[Reading] = []
         for piece in pieces:
             if piece.fault is not None:
-                readings.append(Quarantined(piece.raw, piece.fault, piece.detail))
+                readings.append(put_aside(piece))
                 continue
             try:
-                found = self._reader.read(piece.raw, now_ms)
+                readings += [_checked(reading) for reading in self._reader.read(piece.raw, now_ms)]
             except UnreadableError as error:
                 readings.append(Quarantined(piece.raw, error.reason, error.detail))
             except BUGS as error:
-                bug = f"{type(error).__name__} at {_place(error)}"
-                detail = f"a bug of this program: {bug}: {error}"
-                readings.append(Quarantined(piece.raw, Reason.MALFORMED, detail, bug=bug))
-            else:
-                readings += [_forwards(reading) for reading in found]
+                readings.append(put_aside(_mistake(piece.raw, error)))
         return readings
+
+
+class Contained:
+    """A framer whose mistakes cost one record: a new one begins behind it."""
+
+    def __init__(self, frame: Callable[[], Framer]) -> None:
+        self._frame = frame
+        self._framer = frame()
+        self._waiting = b""
+        """Bytes in no piece yet."""
+        self._fails = False
+        """Whether the framer fails at them, and no other record begins there."""
+
+    @property
+    def begins(self) -> re.Pattern[bytes]:
+        return self._framer.begins
+
+    @property
+    def unfinished(self) -> int:
+        return len(self._waiting)
+
+    def feed(self, data: bytes) -> list[Piece]:
+        """As a framer."""
+        self._waiting += data
+        if self._fails:
+            return self._around(last=False)
+        try:
+            pieces = self._framer.feed(data)
+        except BUGS:
+            return self._around(last=False)
+        self._waiting = self._waiting[len(self._waiting) - self._framer.unfinished :]
+        return pieces
+
+    def end(self) -> list[Piece]:
+        """As a framer."""
+        pieces = self._around(last=True) if self._fails else []
+        try:
+            pieces += self._framer.end()
+        except BUGS as error:
+            pieces.append(_mistake(self._waiting, error))
+            self._framer = self._frame()
+        self._waiting = b""
+        return pieces
+
+    def _around(self, *, last: bool) -> list[Piece]:
+        """What can be cut out of what waits, before and behind each record at which a new framer fails."""
+        pieces: list[Piece] = []
+        while True:
+            self._framer, data = self._frame(), self._waiting
+            good = self._sound(data)
+            pieces += self._framer.feed(data[:good]) if good else []
+            begin = good - self._framer.unfinished
+            self._waiting = data[begin:]
+            error = None if good == len(data) else self._failure(data[: good + 1])
+            self._fails = error is not None
+            if error is None:
+                return pieces
+            found = self._framer.begins.search(self._waiting, 1)
+            if found is None and not last and len(self._waiting) <= MAX_RECORD:
+                return pieces
+            end = len(self._waiting) if found is None else found.end()
+            pieces.append(_mistake(self._waiting[:end], error))
+            self._waiting = self._waiting[end:]
+
+    def _sound(self, data: bytes) -> int:
+        """How many of these bytes a new framer takes; looked for from the beginning, where most fail."""
+        size = 1
+        while size < len(data) and self._failure(data[:size]) is None:
+            size *= 2
+        sizes = range(min(size, len(data)) + 1)
+        first = bisect_left(
+            sizes, True, lo=max(1, size // 2), key=lambda at: self._failure(data[:at]) is not None
+        )
+        return first - 1
+
+    def _failure(self, data: bytes) -> Exception | None:
+        try:
+            self._frame().feed(data)
+        except BUGS as error:
+            return error
+        return None
+
+
+def put_aside(piece: Piece) -> Quarantined:
+    """A piece that is no record."""
+    assert piece.fault is not None
+    return Quarantined(piece.raw, piece.fault, piece.detail, bug=piece.bug)
+
+
+def _mistake(raw: bytes, error: Exception) -> Piece:
+    bug = f"{type(error).__name__} at {_place(error)}"
+    return Piece(raw, Reason.MALFORMED, f"a bug of this program: {bug}: {error}"[:MAX_TEXT], bug)
 
 
 def _place(error: Exception) -> str:
@@ -195,10 +293,14 @@ def _place(error: Exception) -> str:
     return f"{step.tb_frame.f_code.co_filename.rpartition('/')[2]}:{step.tb_lineno}"
 
 
-def _forwards(reading: Reading) -> Reading:
-    """Time runs forwards in every record: one in which it does not is quarantined, whatever the dialect."""
+def _checked(reading: Reading) -> Reading:
+    """Time runs forwards in every record and no text is endless; one where it is not so is quarantined."""
     if not isinstance(reading, Cdr):
         return reading
+    for name in TEXTS:
+        if len(getattr(reading, name)) > MAX_TEXT:
+            detail = f"{name}: expected at most {MAX_TEXT} characters, found {len(getattr(reading, name))}"
+            return Quarantined(reading.raw, Reason.INVALID, detail, reading.call_ref)
     answer_ms = reading.setup_ms if reading.answer_ms is None else reading.answer_ms
     instants = (0, reading.setup_ms, answer_ms, reading.end_ms, LAST_S * 1_000)
     if list(instants) == sorted(instants) and reading.talk_s >= 0:

@@ -95,4 +95,10 @@ HASHED: Final = (
 )  # fmt: skip
 """Fields of the content hash, in the order in which they are hashed; never to be changed."""
 
+TEXTS: Final = (
+    "source", "call_ref", "leg", "pbx", "caller", "called", "dialled", "account", "forwarded_by",
+    "transferred_by",
+)  # fmt: skip
+"""Fields that hold a text of the PBX's making."""
+
 _hashed: Final = attrgetter(*HASHED)

@@ -6,7 +6,7 @@ The header is not the PBX's word on a call: a record begins behind it.
 import re
 from typing import Final
 
-from telephony.cdr.reading import MAX_RECORD
+from telephony.cdr.reading import MAX_RECORD, Piece
 
 _RFC3164: Final = re.compile(
     rb"(?:<[0-9]{1,3}>)?[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} "
@@ -38,37 +38,42 @@ class Octets:
     A message of more than MAX_RECORD bytes comes in pieces of that size.
     """
 
+    begins: Final = re.compile(rb"\n|(?=[1-9][0-9]{0,6} <[0-9]{1,3}>)")
+
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._due = 0
-        """Bytes of a counted message that must still come."""
+        """Bytes of a counted message, longer than a record may be, that must still come."""
 
-    def feed(self, data: bytes) -> list[bytes]:
+    @property
+    def unfinished(self) -> int:
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[Piece]:
         """Take what arrived; the messages that are whole now."""
         self._buffer += data
         messages = []
         while (message := self._next()) is not None:
             messages.append(message)
-        return [message for message in messages if message.strip()]
+        return [Piece(message) for message in messages if message.strip()]
 
-    def end(self) -> list[bytes]:
-        """Nothing more comes: what is left is a message too."""
-        rest, self._buffer, self._due = bytes(self._buffer), bytearray(), 0
-        return [rest] if rest.strip() else []
+    def end(self) -> list[Piece]:
+        """Nothing more comes: what is left is a message too, whatever its count says."""
+        match = None if self._due else _COUNT.match(self._buffer)
+        rest, self._buffer, self._due = bytes(self._buffer[match.end() if match else 0 :]), bytearray(), 0
+        return [Piece(rest)] if rest.strip() else []
 
     def _next(self) -> bytes | None:
-        if not self._due:
-            match = _COUNT.match(self._buffer)
-            if match is None and self._buffer[:8].isdigit() and len(self._buffer) < 8:
-                return None  # perhaps a count
-            if match is None:
-                return self._line()
-            self._due = int(match[1])
-            del self._buffer[: match.end()]
-        size = min(self._due, MAX_RECORD)
-        if len(self._buffer) < size:
+        match = None if self._due else _COUNT.match(self._buffer)
+        if match is None and not self._due:
+            perhaps_a_count = self._buffer[:8].isdigit() and len(self._buffer) < 8
+            return None if perhaps_a_count else self._line()
+        head, due = (match.end(), int(match[1])) if match else (0, self._due)
+        size = min(due, MAX_RECORD)
+        if len(self._buffer) < head + size:
             return None
-        self._due -= size
+        del self._buffer[:head]
+        self._due = due - size
         return self._cut(size)
 
     def _line(self) -> bytes | None:

@@ -75,6 +75,8 @@ class SourceState(msgspec.Struct, frozen=True, omit_defaults=True):
     missing: tuple[Missing, ...] = ()
     forgotten: Whole = 0
     restarts: Whole = 0
+    lost: Whole = 0
+    """Records and quarantine that a master had and lost, and the agent has no longer."""
 
 
 class Batch(msgspec.Struct, frozen=True, omit_defaults=True):

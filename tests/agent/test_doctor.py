@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.config import AgentConfig, PbxEntry
-from agent.edges.doctor import emergency, pbx
+from agent.edges.doctor import call_records, emergency, pbx
 from agent.edges.doctor.question import NoSipError, ask
 from runtime.certificates import Identity, server_context
 from runtime.config import parse
@@ -198,3 +198,21 @@ async def test_a_trusting_pbx_fails_the_whole_examination(house: House) -> None:
         house.pbx.challenge = True
         checks = {each["check"]: each["state"] for each in (await asked(config, "doctor"))["checks"]}
         assert (checks["trust"], checks["contacts"]) == ("ok", "ok")
+
+
+@pytest.mark.parametrize(
+    ("source", "warned"),
+    [
+        ("dialect: asterisk_custom, file: /c.csv, trunks: [PJSIP/carrier-]", True),
+        ("dialect: asterisk_master, file: /m.csv, trunks: [PJSIP/carrier-]", True),
+        ("dialect: asterisk_custom, file: /c.csv", False),
+        ("dialect: asterisk_cel, file: /cel.csv, trunks: [PJSIP/carrier-]", False),
+        ("dialect: cucm, directory: /srv, trunks: [carrier]", False),
+    ],
+)
+def test_it_says_which_records_do_not_tell_who_pays_a_line(source: str, warned: bool) -> None:
+    text = CONFIG.format(transport="udp", port=free_port(), pbx=5060, objects="", sip="")
+    text += f"    cdrs: {{sources: [{{name: records, {source}}}]}}\n"
+    found = list(call_records.checks(parse(text, "agent.yaml", AgentConfig).pbxs[0]))
+    assert [(each.check, each.state) for each in found] == [("records", "warning")] * warned
+    assert all("records" in each.detail and "asterisk_ami_cel" in each.hint for each in found)

@@ -5,7 +5,10 @@ import csv
 import datetime
 import io
 import json
+import os
+import pty
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from telephony.cdr.columns import COLUMNS
 from telephony.cdr.reading import Reason
 from telephony.cdr.wire import Missing, Record, SourceState, Unread
 from tests.licence_master.conftest import join
-from tests.licence_master.master import Master, Row
+from tests.licence_master.master import PROGRAM, Master, Row
 from tests.licence_master.recorder import DAY_MS, Recorder
 
 NAMES = [column.name for column in COLUMNS]
@@ -106,6 +109,58 @@ def test_days_that_are_none_are_named(master: Master) -> None:
         assert (done.returncode, done.stdout) == (2, "")
         assert why in done.stderr
     assert master.command("cdr", "export", "--from", "2026-02", "--to", "2026-02", "--format", "jsonl") == ""
+
+
+@pytest.mark.parametrize("far", ["2099-12", "2100-02", "2099-12-31", "9999-12"])
+async def test_all_until_a_far_day(master: Master, far: str) -> None:
+    async with await join(master, "lyon") as peer:
+        lyon = Recorder(peer)
+        await lyon.send(lyon.record("c1"))
+    said = master.command("cdr", "export", "--from", "1970-01", "--to", far, "--format", "jsonl")
+    assert json.loads(said)["call_ref"] == "c1"
+
+
+async def test_the_archive_is_made_in_steps_that_a_terminal_shows(master: Master) -> None:
+    async with await join(master, "lyon") as peer:
+        lyon = Recorder(peer)
+        await lyon.send(*(lyon.record() for _ in range(5)))
+    said = [
+        posted(master, "calls/archive", most=2, rebuild=rebuild) for rebuild in (True, False, False, False)
+    ]
+    assert said == [
+        {"rows": 2, "added": 2, "parts": 1, "left": 3},
+        {"rows": 4, "added": 2, "parts": 2, "left": 1},
+        {"rows": 5, "added": 1, "parts": 3, "left": 0},
+        {"rows": 5, "added": 0, "parts": 3, "left": 0},
+    ]
+    told, shown = on_terminal(master, "cdr", "archive", "--rebuild")
+    assert told == "5 call records in 1 files, 5 new\n"
+    assert "archive of acme" in shown
+    assert "5/5" in shown
+
+
+def posted(master: Master, what: str, **order: object) -> object:
+    """What the master answers to this order of an administrator."""
+    transport = httpx.HTTPTransport(uds=str(master.data / "admin.sock"), verify=False)
+    with httpx.Client(transport=transport, base_url="http://master") as client:
+        answer = client.post(f"/api/v1/installations/acme/{what}", json=order)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def on_terminal(master: Master, *words: str) -> tuple[str, str]:
+    """A command whose stderr is a terminal: what it printed, and what was shown there."""
+    ours, theirs = pty.openpty()
+    try:
+        line = [*PROGRAM, *words, "--config", str(master.config)]
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+        with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=theirs, env=environment) as command:
+            told, _ = command.communicate(timeout=60)
+        assert command.returncode == 0
+        return told.decode(), os.read(ours, 65_536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 async def test_numbers_are_hidden_from_whoever_is_not_admin(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 import re
 import sys
+from calendar import monthrange
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, TextIO
@@ -22,6 +23,7 @@ from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json, table
 from telephony.cdr.columns import csv_header, csv_row, json_line
 
 FOREVER_MS: Final = 2**53
+DAY_MS: Final = 86_400_000
 MONTH: Final = re.compile(r"[0-9]{4}-[0-9]{2}")
 REPLAY_TIMEOUT_S: Final = 600.0
 
@@ -160,12 +162,12 @@ def _span_ms(option: str, text: str) -> tuple[int, int]:
         right = "a month, a day or a time as 2026-11, 2026-11-30 or 2026-11-30T14:00+01:00"
         fail(Exit.USAGE, f'{option}: found "{text}"; write {right}')
     begin = read if read.tzinfo is not None else read.replace(tzinfo=UTC)
-    end = begin
+    begin_ms, days = int(begin.timestamp() * 1_000), 0
     if month:
-        end = (begin + timedelta(days=31)).replace(day=1)
+        days = monthrange(begin.year, begin.month)[1]
     elif len(text) == len("2026-11-30"):
-        end = begin + timedelta(days=1)
-    return int(begin.timestamp() * 1_000), int(end.timestamp() * 1_000)
+        days = 1
+    return begin_ms, begin_ms + days * DAY_MS
 
 
 @contextmanager

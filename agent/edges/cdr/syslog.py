@@ -10,6 +10,7 @@ from agent.edges.cdr.guests import Guests
 from agent.edges.cdr.stream import CHUNK, StreamListener
 from agent.endpoint import Endpoint
 from agent.service.cdr.source import Source
+from telephony.cdr.reading import Contained, Piece, put_aside
 from telephony.cdr.syslog import Octets, message_of
 
 RECEIVE_BUFFER: Final = 4 * 1_048_576
@@ -19,11 +20,16 @@ _MOST: Final = 65_535
 
 async def pump(source: Source, reader: asyncio.StreamReader) -> None:
     """The messages of a connection, each a whole."""
-    parser, octets = source.branch(), Octets()
-    while data := await reader.read(CHUNK):
-        messages = [message_of(message) for message in octets.feed(data)]
+    parser, octets = source.branch(), Contained(Octets)
+
+    async def take(pieces: list[Piece]) -> None:
+        messages = [message_of(piece.raw) for piece in pieces if not piece.fault]
         await source.take_when_room(parser, messages, end=True)
-    await source.take_when_room(parser, [message_of(rest) for rest in octets.end()], end=True)
+        await source.keep([put_aside(piece) for piece in pieces if piece.fault])
+
+    while data := await reader.read(CHUNK):
+        await take(octets.feed(data))
+    await take(octets.end())
 
 
 class SyslogDatagrams:

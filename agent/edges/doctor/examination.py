@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from agent.config import AgentConfig, PbxEntry
 from agent.edges.doctor import (
+    call_records,
     certificate,
     domain,
     emergency,
@@ -29,6 +30,7 @@ def examine(config: AgentConfig, names: Names) -> Iterator[Finding]:
     facts = objects.facts(config.data)
     for entry in config.pbxs:
         yield from kamailio.checks(entry)
+        yield from call_records.checks(entry)
         if not entry.asked:  # else no SIP comes here
             yield from pbx.checks(entry, facts)
             yield from certificate.checks(entry)

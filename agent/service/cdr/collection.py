@@ -173,7 +173,10 @@ class Collection:
         silent = [state.source for state in states if state.silent]
         self._say(Code.CDR_SOURCE_SILENT, bool(silent), f"Nothing comes from {', '.join(silent)}.")
         gaps = [state.source for state in states if state.missing or state.forgotten]
-        self._say(Code.CDR_MISSING, bool(gaps), f"Numbers are missing from {', '.join(gaps)}.")
+        lost = [f"{state.lost} of {state.source}" for state in states if state.lost]
+        said = [f"Numbers are missing from {', '.join(gaps)}."] if gaps else []
+        said += [f"Lost with the master's disk, and no longer here: {', '.join(lost)}."] if lost else []
+        self._say(Code.CDR_MISSING, bool(said), " ".join(said))
         why = "The disk is nearly full." if self._short else "The spool is full: the master is away too long."
         self._say(Code.CDR_INTAKE_STOPPED, self._short or spool.full, why)
 
@@ -202,5 +205,6 @@ def _told(source: Source) -> dict[str, Any]:
         "last_ms": state.last_ms,
         "silent": state.silent,
         "missing": sum(gap.last - gap.first + 1 for gap in state.missing) + state.forgotten,
+        "lost": state.lost,
         "refused": source.refused,
     }

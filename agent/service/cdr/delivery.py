@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import random
 from collections.abc import Callable
 from typing import Final
@@ -23,9 +24,11 @@ HEAD_BYTES: Final = 64 * 1024
 """Of a batch, for what is not entries: names, and how the sources are."""
 ROOM: Final = MAX_BATCH - HEAD_BYTES
 CUT_RAW: Final = 96 * 1024
-"""Bytes of a longer record's own that travel; the whole stays in the spool."""
+"""Bytes of a longer record's own that travel, with a line that says so; the whole stays in the spool."""
 GATHER_S: Final = 0.2
 SAY_EVERY_S: Final = 30.0
+SAY_AT_LEAST_S: Final = 600.0
+"""A batch without records then: a master that was restored hears what it lost, however quiet the PBX is."""
 FIRST_RETRY_S: Final = 0.5
 LAST_RETRY_S: Final = 60.0
 MISSING_TOLD: Final = 100
@@ -74,9 +77,13 @@ class Delivery:
         outgoing = await self._spool.outgoing(_size, ROOM)
         if outgoing is None and self._spool.waiting:  # what came twice
             await self._spool.measure()
-        if outgoing is None and _words(self._states()) != _words(self._said):
+        if outgoing is None and (_words(self._states()) != _words(self._said) or self._quiet()):
             outgoing = await self._spool.cut_empty()
         return outgoing
+
+    def _quiet(self) -> bool:
+        now_ms = self._clock.wall_ms()
+        return self.last_answer_ms is None or now_ms - self.last_answer_ms > SAY_AT_LEAST_S * 1_000
 
     async def _rest(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -101,7 +108,8 @@ class Delivery:
         if answer.spool != self._spool.name:
             return self._failed(Code.VERSION_UNSUPPORTED, f"an answer for spool {answer.spool}")
         if not await self._spool.answered(answer.kept):
-            self._log.warning("cdr.resent", number=outgoing.number, kept=answer.kept)
+            lost = sum(self._spool.lost.values())
+            self._log.warning("cdr.resent", number=outgoing.number, kept=answer.kept, lost=lost)
         elif outgoing.rows:
             self._log.info("cdr.delivered", number=outgoing.number, entries=len(outgoing.rows))
         self._failures, self._said = 0, states
@@ -150,9 +158,15 @@ def _size(row: Row) -> int:
 
 def _cut(entry: Record | Unread) -> Record | Unread:
     """An entry that fits into a batch: of a very long one the first bytes travel; its hash is the same."""
-    if len(entry.raw) <= CUT_RAW:
+    size = len(entry.raw)
+    if size <= CUT_RAW:
         return entry
-    return msgspec.structs.replace(entry, raw=entry.raw[:CUT_RAW])
+    digest = hashlib.sha256(entry.raw).hexdigest()
+    note = f"cut, the first {CUT_RAW} of {size} bytes"
+    raw = entry.raw[:CUT_RAW] + f"\n[pbx-agent: {note}; SHA-256 of all: {digest}]\n".encode()
+    if isinstance(entry, Unread):
+        return msgspec.structs.replace(entry, raw=raw, detail=f"{entry.detail} ({note})")
+    return msgspec.structs.replace(entry, raw=raw)
 
 
 def _code(body: bytes) -> Code:

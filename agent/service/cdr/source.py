@@ -142,6 +142,7 @@ class Source:
             tuple(Missing(first, last) for first, last in counted.gaps),
             counted.forgotten,
             counted.restarts,
+            self.spool.lost.get(self.name, 0),
         )
 
     def _silent(self) -> bool:

@@ -45,7 +45,8 @@ class SourceView:
     """One source of call records: what its agent says of it, and what became of all that came from it.
 
     `away`: the agent itself is silent, so that nothing newer is known. `missing_numbers` counts those of
-    `missing` and those forgotten for being too many. `arrived` counts the verdicts: their sum came.
+    `missing` and those forgotten for being too many. `lost` were here before a restore, and the agent has
+    them no longer. `arrived` counts the verdicts: their sum came.
     """
 
     source: str
@@ -58,6 +59,7 @@ class SourceView:
     missing: tuple[MissingView, ...]
     missing_numbers: int
     restarts: int
+    lost: int
     arrived: dict[str, int]
 
 
@@ -94,6 +96,7 @@ def source(told: Told, away: bool) -> SourceView:
         missing=missing,
         missing_numbers=sum(gap.last - gap.first + 1 for gap in missing) + (state.forgotten if state else 0),
         restarts=state.restarts if state else 0,
+        lost=state.lost if state else 0,
         arrived={str(verdict): count for verdict, count in told.arrived.items()},
     )
 

@@ -26,11 +26,12 @@ KEYS_DAYS: Final = TOO_OLD_DAYS + 1
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """What a visit to the archive did: records that it has now, and how many of them are new."""
+    """What a visit to the archive did: records it has now, how many are new; no more than `left` wait."""
 
     rows: int
     added: int
     parts: int
+    left: int
 
 
 class CallUpkeep:
@@ -69,19 +70,23 @@ class CallUpkeep:
             except (OSError, sqlite3.Error, UnwritableError) as error:
                 self._log.error("calls.not_archived", error=str(error), hint="tried again in a minute")
 
-    async def archive(self, *, rebuild: bool = False) -> Archived:
-        """Bring the archive up to date now, or make it anew; OSError, UnwritableError."""
+    async def archive(self, *, rebuild: bool = False, most: int | None = None) -> Archived:
+        """Bring the archive up to date now, or make it anew, by at most so many records; None: by all.
+
+        OSError, sqlite3.Error, UnwritableError.
+        """
         async with self._busy:
             if rebuild:
                 await asyncio.to_thread(self._archive.clear)
             added = 0
-            while rows := await asyncio.to_thread(self._archive.extend):
+            while rows := await asyncio.to_thread(self._archive.extend, _step(most, added)):
                 added += rows
             self._archived_ms = self._clock.wall_ms()
             parts = [each for month in self._archive.manifest().months.values() for each in month]
+            left = await asyncio.to_thread(self._waiting)
         if added:
             self._log.info("calls.archived", rows=added)
-        return Archived(sum(part.rows for part in parts), added, len(parts))
+        return Archived(sum(part.rows for part in parts), added, len(parts), left)
 
     async def prune(self) -> int:
         """Once a day: delete whole UTC months that are older than is kept, in small steps; how many records.
@@ -126,3 +131,8 @@ class CallUpkeep:
     def _waiting(self) -> int:
         """No more records than this came since the archive was written last."""
         return self._reader.last() - self._archive.manifest().upto
+
+
+def _step(most: int | None, added: int) -> int:
+    """Records of the next part, when so many of at most so many are written."""
+    return PART_ROWS if most is None else min(PART_ROWS, most - added)

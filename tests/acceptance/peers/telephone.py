@@ -5,24 +5,31 @@ It is the demonstration's phone with more manners. What a call lasted is for a c
 
 import asyncio
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
+from urllib.parse import quote
 
 from demo.call import Call, session_description
 from demo.phone import Phone
-from demo.sip import Message, answer, uri_of, user_of
+from demo.sip import Address, Message, answer, parameter, uri_of, user_of
 
 REASONS: Final = {200: "OK", 302: "Moved Temporarily", 486: "Busy Here", 603: "Decline"}
 
 
 @dataclass(frozen=True, slots=True)
 class Talking:
-    """How a phone ends a call: by itself after `for_s`, or never (None); with `to` it transfers it there."""
+    """How a phone ends a call: by itself after `for_s`, or never (None); with `to` it transfers it there.
+
+    With `consults_s` it calls `to` first, talks for so long, and then transfers the one call to the other;
+    with 0 it does not wait for the answer.
+    """
 
     for_s: float | None = None
     to: str = ""
+    consults_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +51,16 @@ class Talk:
 
 
 class Telephone(Phone):
-    """One user's phone; `manner` is how it takes a call."""
+    """One user's phone; `manner` is how it takes a call, `manners` those to other numbers (it is a line)."""
 
     manner = Manner()
+    manners: Mapping[str, Manner] = MappingProxyType({})
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Nothing goes on yet."""
         super().connection_made(transport)
         self._talks: dict[str, Talk] = {}
+        self._called: dict[str, asyncio.Future[str]] = {}
         self._ringing: dict[str, tuple[Message, asyncio.Task[None]]] = {}
         self._doing: set[asyncio.Task[None]] = set()
 
@@ -144,7 +153,7 @@ class Telephone(Phone):
         with suppress(TimeoutError):
             await asyncio.wait_for(talk.over.wait(), talking.for_s)
         if not talk.over.is_set() and talking.to:
-            await self._transferred(talk, talking.to)
+            await self._transferred(talk, talking)
         elif not talk.over.is_set():
             await self._hung_up(talk)
 
@@ -154,14 +163,51 @@ class Telephone(Phone):
         await self.request(self._in_dialog(talk.call, "BYE"), self._proxy)
         talk.over.set()
 
-    async def _transferred(self, talk: Talk, to: str) -> None:
-        """REFER: the other side calls, and ends this call or has us do it."""
+    async def _transferred(self, talk: Talk, talking: Talking) -> None:
+        """REFER: the other side calls, or joins our two calls, and ends them or has us do it."""
+        others = [] if talking.consults_s is None else [await self._consulted(talking.to, talking.consults_s)]
+        replaced = "".join(f"?Replaces={quote(_replaces(other.call), safe='')}" for other in others)
         talk.call.cseq += 1
         refer = self._in_dialog(talk.call, "REFER")
         uri = f"sip:{self.user}@{self._domain}"
-        refer.headers += [("Refer-To", f"<sip:{to}@{self._domain}>"), ("Referred-By", f"<{uri}>")]
+        target = f"<sip:{talking.to}@{self._domain}{replaced}>"
+        refer.headers += [("Refer-To", target), ("Referred-By", f"<{uri}>")]
         await self.request(refer, self._proxy)
-        await talk.over.wait()
+        for each in (talk, *others):
+            await each.over.wait()
+
+    async def _consulted(self, number: str, for_s: float) -> Talk:
+        """A second call, which goes on."""
+        invite = self._invite(number)
+        if not for_s:
+            return await self._rung(invite)
+        got = await self._asked(invite)
+        assert got.status == 200, f"{number} did not take the call: {got.first}"
+        talk = self._begun(invite, got)
+        await asyncio.sleep(for_s)
+        return talk
+
+    async def _rung(self, invite: Message) -> Talk:
+        """A call that rings; the PBX ends it when another one takes its place."""
+        ringing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._called[invite.get("Call-ID")] = ringing
+        self._do(self._seen_off(invite))
+        talk = Talk(Call(invite.get("Call-ID"), invite.get("From"), await ringing, invite.uri, []))
+        talk.over.set()
+        return talk
+
+    async def _seen_off(self, invite: Message) -> None:
+        got = await self._asked(invite)
+        assert got.status != 200, "it was to be replaced"
+
+    def datagram_received(self, data: bytes, source: Address) -> None:
+        """Whom we call is rung: from here on that call may be transferred."""
+        message = Message.parse(data)
+        if message is not None and message.is_answer and message.status == 180:
+            ringing = self._called.pop(message.get("Call-ID"), None)
+            if ringing is not None:
+                ringing.set_result(message.get("To"))
+        super().datagram_received(data, source)
 
     # --- being asked
 
@@ -211,7 +257,7 @@ class Telephone(Phone):
         self._ringing[invite.get("Call-ID")] = invite, self._do(self._take(invite))
 
     async def _take(self, invite: Message) -> None:
-        manner = self.manner
+        manner = self.manners.get(user_of(invite.uri), self.manner)
         await asyncio.sleep(manner.ring_s)
         del self._ringing[invite.get("Call-ID")]
         if manner.status != 200:
@@ -254,3 +300,9 @@ class Telephone(Phone):
         await self.request(notify, self._proxy)
         if got.status == 200:
             await self._talked(self._begun(invite, got), Talking())
+
+
+def _replaces(call: Call) -> str:
+    """A dialog of ours as its other side knows it (RFC 3891, 3)."""
+    theirs, ours = (parameter(end, "tag") for end in (call.remote, call.local))
+    return f"{call.call_id};to-tag={theirs};from-tag={ours}"

@@ -51,6 +51,8 @@ async def test_a_range_is_exported_as_csv_and_json_lines(config: Path, tmp_path:
     for day, count in (("2026-11-18", 5), ("2026-11", 5), ("2026-11-19", 0)):
         text = await cdr(config, "export", "--from", day, "--to", day)
         assert len(text.splitlines()) == count + 1
+    for far in ("2099-12", "9999-12", "9999-12-31"):
+        assert len((await cdr(config, "export", "--from", "0001-01", "--to", far)).splitlines()) == 6
     file = tmp_path / "out.jsonl"
     told = await cdr(config, "export", "--format", "jsonl", "--no-raw", "--output", str(file), "--json")
     assert json.loads(told) == {"records": 5, "file": str(file)}

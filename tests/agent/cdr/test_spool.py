@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from agent.store.cdr_row import Row
 from agent.store.enrolment import SPOOL_FILE
 from agent.store.spool import Position, Spool
@@ -168,6 +170,65 @@ async def test_numbers_go_on_when_all_was_pruned(tmp_path: Path) -> None:
     async with opened(tmp_path) as spool:
         await kept(spool, cdr(1))
         assert await next_refs(spool) == (2, [call_ref(1)])
+
+
+async def delivered(spool: Spool, *numbers: int, source: str = SOURCE) -> int:
+    """These records are one batch that the master has; its number."""
+    await spool.keep(source, [dataclasses.replace(cdr(number), source=source) for number in numbers], AT_MS)
+    number, _ = await next_refs(spool)
+    assert await spool.answered(number)
+    return number
+
+
+async def test_what_was_dropped_is_lost_with_a_master_that_forgot_it(tmp_path: Path) -> None:
+    """Of the batches that it has not, whatever was dropped of those before; and known after a restart."""
+    async with opened(tmp_path) as spool:
+        first = await delivered(spool, 1, 2)
+        await delivered(spool, 3, 4, 5)
+        await delivered(spool, 6, source="acme/lyon/other")
+        await spool.prune(AT_MS + 1, spool.kept_last)
+        last = await delivered(spool, 7)
+        assert not await spool.answered(last - 1), "one batch behind: nothing of it was dropped"
+        assert spool.lost == {}
+        assert await next_refs(spool) == (last, [call_ref(7)])
+        assert await spool.answered(last)
+        assert not await spool.answered(first)
+        assert spool.lost == {SOURCE: 3, "acme/lyon/other": 1}
+    async with opened(tmp_path) as spool:
+        assert spool.lost == {SOURCE: 3, "acme/lyon/other": 1}
+        number, refs = await next_refs(spool)
+        assert (number, refs) == (first + 1, [call_ref(7)])
+        assert await spool.answered(number)
+        assert not await spool.answered(0)
+        assert spool.lost == {SOURCE: 5, "acme/lyon/other": 1}, "those of the first batch too, none twice"
+
+
+async def test_an_old_copy_of_a_spool_has_lost_nothing(tmp_path: Path) -> None:
+    """The master has more than it sent: it has what was dropped too."""
+    async with opened(tmp_path) as spool:
+        number = await delivered(spool, 1)
+        await spool.prune(AT_MS + 1, spool.kept_last)
+        assert not await spool.answered(number + 5)
+        assert spool.lost == {}
+        await kept(spool, cdr(2))
+        number, _ = await next_refs(spool)
+        assert await spool.answered(number)
+        assert not await spool.answered(0)
+        assert spool.lost == {}, "what was dropped under the old name is no batch of the new one"
+
+
+async def test_batches_that_are_forgotten_still_count_what_was_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.store.spool.BATCHES_KEPT", 2)
+    async with opened(tmp_path) as spool:
+        for number in range(1, 7):
+            await delivered(spool, number)
+            await spool.prune(AT_MS + 1, spool.kept_last)
+        assert not await spool.answered(5)
+        assert spool.lost == {SOURCE: 1}
+        assert not await spool.answered(0)
+        assert spool.lost == {SOURCE: 6}
 
 
 async def test_a_range_is_sent_again_and_what_waits_is_not_moved(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from agent.edges.cdr import directory, tail
 from agent.service.cdr import collection, dialect
 from telephony.cdr.asterisk import SHIPPED, CsvReader
 from telephony.cdr.framing import Lines
-from telephony.cdr.reading import Origin, Reading, Reason, Stream
+from telephony.cdr.reading import Origin, Piece, Reading, Reason, Stream
 from tests.agent.cdr.calls import bound, call_ref, line, post, repeated, until, until_open
 from tests.agent.conftest import House
 from tests.agent.scripted_pbx import free_port
@@ -280,6 +280,21 @@ async def test_a_disk_that_is_nearly_full_takes_nothing_in(house: House) -> None
         await arrived(house, 1)
 
 
+async def test_files_that_were_read_are_read_again_under_the_same_name(house: House, tmp_path: Path) -> None:
+    """After a loss: what is known stays one record, what was dropped comes again."""
+    file, old = tmp_path / "Custom.csv", tmp_path / "old"
+    old.mkdir()
+    sources(house, file=str(file))
+    async with house.running():
+        file.write_bytes(line(1))
+        await arrived(house, 1)
+    shutil.copy(file, old / "Custom.csv.1")
+    (old / "Custom.csv.2").write_bytes(line(1) + line(2))
+    sources(house, directory=str(old))
+    async with house.running():
+        await arrived(house, 1, 2)
+
+
 class Mistaken:
     """A reader with a mistake: it counts on something that the bytes do not have."""
 
@@ -311,3 +326,45 @@ async def test_a_readers_mistake_costs_one_record(house: House, monkeypatch: pyt
         unread.source,
         False,
     )
+
+
+class Misframed(Lines):
+    """A framer with a mistake."""
+
+    def feed(self, data: bytes) -> list[Piece]:
+        pieces = super().feed(data)
+        if any(piece.raw.startswith(b"odd") for piece in pieces):
+            raise KeyError("no number of a caller")
+        return pieces
+
+
+@pytest.mark.parametrize("way", ["tcp_listen", "file"])
+async def test_a_framers_mistake_costs_the_bytes_up_to_the_next_record(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """What came with them is read; the place in a file is behind them, so that they come once."""
+    make = lambda _, origin: Stream(Misframed, CsvReader(origin, SHIPPED, ()))  # noqa: E731
+    monkeypatch.setitem(dialect.MAKERS, "asterisk_custom", make)
+    stream, file = line(1) + b"odd 0611223344\n" + line(2), tmp_path / "Custom.csv"
+    port = sources(house, **{way: str(file) if way == "file" else "127.0.0.1:{port}"})
+    with capture_logs() as logs:
+        async with house.running():
+            if way == "file":
+                file.write_bytes(stream)
+            else:
+                writer = await connected(port)
+                writer.write(stream)
+            await arrived(house, 1, 2)
+            if way == "file":
+                with file.open("ab") as appended:
+                    appended.write(line(3))
+            else:
+                writer.write(line(3))
+            await arrived(house, 1, 2, 3)
+            if way != "file":
+                writer.close()
+    (unread,) = house.master.unread()
+    assert (unread.raw, unread.reason) == (b"odd 0611223344\n", Reason.MALFORMED)
+    assert "KeyError at test_transports.py:" in unread.detail
+    (said,) = [entry for entry in logs if entry["event"] == "cdr.reader_failed"]
+    assert (said["dialect"], "0611223344" in str(said)) == ("asterisk_custom", False)

@@ -1,6 +1,7 @@
 """Asterisk: what was recorded from Asterisk 22, as files, over AMI and as channel events."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -10,6 +11,7 @@ from telephony.cdr.payer import Free, dues
 from telephony.cdr.reading import Reason
 from telephony.cdr.record import Cdr, Direction
 from tests.telephony.cdr.samples import CUSTOM, ORIGIN, made, only, quarantined, read, recorded, records
+from tests.telephony.cdr.test_streams import finished, in_parts, kept
 
 ECHO, CALL, BUSY, FULL, THIRD, SECOND, FIRST, FIRST_AGAIN = range(8)
 EPOCH_MS = 1_795_456_440_000  # 17:54:00
@@ -135,6 +137,144 @@ def test_a_transfer_that_nobody_answers_costs_nothing() -> None:
     unanswered = [block for block in blocks if b"AppData: PJSIP/2062" not in block]
     assert len(unanswered) < len(blocks)
     assert led(b"\r\n\r\n".join(unanswered))["2060", "2062"] == ("2061", 0, "", "2061")
+
+
+LINES = ["PJSIP/carrier-"]
+
+# Account and called number of what is paid, with its seconds; numbers of the carrier begin with 0.
+BY_EVENTS = {
+    ("2111", "0193"): [3],
+    ("2120", "0194"): [7],
+    ("2120", "0195"): [3],
+    ("2150", "0181"): [7],
+    ("2150", "2152"): [3],
+    ("2160", "2161"): [7],
+    ("2161", "2162"): [3],
+    ("2180", "0182"): [7],
+    ("2180", "0183"): [3],
+    ("2191", "0184"): [3],
+}
+
+
+def paid(cdrs: list[Cdr]) -> dict[tuple[str, str], list[int]]:
+    """Seconds of each record that somebody pays, by account and called number."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for due in dues(cdrs):
+        if due.free is None:
+            found.setdefault((due.account, due.record.called), []).append(due.seconds)
+    return found
+
+
+def test_who_placed_a_line_pays_it_to_its_end() -> None:
+    """Transfers to outside and of an outside party: of 2111 and 2120 blind ones, of the others attended."""
+    events = recorded("asterisk-cel-lines.txt")
+    assert paid(records(read(asterisk_ami.cel_parser(ORIGIN, LINES), events))) == BY_EVENTS
+
+
+def test_between_phones_a_blind_transfer_ends_the_leg_that_was_left() -> None:
+    events = recorded("asterisk-cel-lines.txt")
+    found = paid(records(read(asterisk_ami.cel_parser(ORIGIN), events)))  # as if 0194 were a phone
+    assert found["2120", "0194"] == [3]
+    assert found["2150", "0181"] == [7], "an attended one: he called both"
+
+
+@pytest.mark.parametrize("name", ["lines", "early"])
+def test_a_line_that_goes_on_is_known_after_a_restart(name: str) -> None:
+    """A transfer is a part of each channel that it means something to, and is read twice then."""
+    events = recorded(f"asterisk-cel-{name}.txt").split(b"\r\n\r\n")
+    parts = [event + b"\r\n\r\n" for event in events if event]
+    make = partial(asterisk_ami.cel_parser, ORIGIN, LINES)
+    whole = finished(in_parts(make(), parts))
+    for at in range(len(parts)):
+        before, again = in_parts(make(), parts[:at]), make()
+        for part in kept(before):
+            in_parts(again, [part])
+        assert finished(before) + finished(in_parts(again, parts[at:])) == whole, at
+
+
+EARLY = {
+    ("2150", "0181"): [7],
+    ("2150", "2152"): [3],
+    ("2180", "0182"): [7],
+    ("2180", "0183"): [3],
+    ("2191", "0184"): [3],
+}
+
+
+def test_who_transfers_before_the_answer_pays_what_comes_behind() -> None:
+    """He consulted somebody who was still ringing: his own call there is over, and nobody else placed it."""
+    events = recorded("asterisk-cel-early.txt")
+    found = records(read(asterisk_ami.cel_parser(ORIGIN, LINES), events))
+    assert paid(found) == EARLY
+    behind = [cdr for cdr in found if cdr.leg.endswith("/2")]
+    assert sorted((cdr.called, cdr.transferred_by) for cdr in behind) == [
+        ("0183", "2180"),
+        ("0184", "2191"),
+        ("2152", "2150"),
+    ]
+
+
+def test_two_channels_that_wait_for_each_other_end_all_the_same() -> None:
+    """Such events are told by no Asterisk that we saw; what is waited for must not have ended."""
+
+    def event(what: str, number: int, extra: str = "") -> bytes:
+        lines = (
+            "Event: CEL", f"EventName: {what}", f"UniqueID: 17.{number}", f"LinkedID: 17.{number}",
+            f"Channel: PJSIP/20{number}-1", f"CallerIDnum: 20{number}", "Exten: 201",
+            "EventTime: 2026-11-23 17:54:02", f"Extra: {extra}",
+        )  # fmt: skip
+        return "\r\n".join((*lines, "", "")).encode()
+
+    joined = [
+        event("ATTENDEDTRANSFER", one, f'{{"transferee_channel_uniqueid": "17.{other}"}}')
+        for one, other in ((1, 2), (2, 1))
+    ]
+    begun, over = ([event(what, number) for number in (1, 2)] for what in ("CHAN_START", "CHAN_END"))
+    found = records(read(asterisk_ami.cel_parser(ORIGIN), b"".join([*begun, *joined, *over])))
+    assert sorted(cdr.call_ref for cdr in found) == ["17.1", "17.2"]
+
+
+def test_whoever_leads_a_call_on_to_a_line_pays_it() -> None:
+    """CDRs: a call from outside is transferred out again (2111), or an outside party is (2120)."""
+    found = records(read(asterisk.custom_parser(ORIGIN, trunks=LINES), recorded("asterisk-Custom-lines.csv")))
+    assert paid(found) == {
+        ("2101", "0192"): [3],
+        ("2111", "0193"): [5],
+        ("2120", "0194"): [3],
+        ("2120", "0195"): [5],
+        ("2130", "2131"): [3],
+        ("2131", "0196"): [3],
+        ("2140", "0197"): [3],  # 2141: Asterisk looks where the channel is going
+        ("2141", "0197"): [5],
+        ("2150", "0181"): [6, 1],
+        ("2150", "2152"): [2],
+        ("2160", "2161"): [6, 1],
+        ("2161", "2162"): [2],
+        ("2170", "2171"): [6, 1],
+        ("2170", "2172"): [2],
+        ("2180", "0182"): [6, 1],
+        ("2180", "0183"): [2],  # 3 on the wire: the rest is in no record of its own
+        ("2191", "0184"): [2],
+        ("2191", "2191"): [1],
+    }
+    goes_on = [cdr for cdr in found if not cdr.caller]
+    assert {(cdr.called, cdr.dialled, cdr.account) for cdr in goes_on} == {
+        ("0181", "0181", "2150"),
+        ("0182", "0182", "2180"),
+        ("2171", "2171", "2170"),
+    }
+
+
+def test_a_call_from_line_to_line_that_no_account_led_is_nobodys() -> None:
+    """What the dial plan passes through; and what a transfer is without its lines for extensions.conf."""
+    rows = recorded("asterisk-Custom-lines.csv").splitlines(keepends=True)
+    through = [row for row in rows if row.startswith(b'"",') and row.count(b"PJSIP/carrier-") == 2]
+    (cdr,) = records(read(asterisk.custom_parser(ORIGIN, trunks=LINES), b"".join(through)))
+    assert (cdr.direction, cdr.caller, cdr.called) == (Direction.IN, "0103", "0185")
+    (rest,) = (row for row in rows if b'"","PJSIP/2171-' in row)
+    nobodys = rest.replace(b'"2170",', b'"",', 1)
+    (cdr,) = records(read(asterisk.custom_parser(ORIGIN, trunks=LINES), nobodys))
+    assert (cdr.direction, cdr.account, cdr.called) == (Direction.IN, "", "2171")
 
 
 def test_a_file_of_channel_events() -> None:

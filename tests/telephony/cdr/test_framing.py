@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from telephony.cdr.framing import Blocks, Elements, Lines, Objects
-from telephony.cdr.reading import Framer, Piece, Reason
+from telephony.cdr.reading import MAX_RECORD, Contained, Framer, Piece, Reason
 
 LIMIT = 40
 FRAMERS: dict[str, Callable[[], Framer]] = {
@@ -71,6 +71,87 @@ def test_no_byte_but_white_space_and_brackets_is_lost(name: str, stream: bytes) 
     blank = b" \t\r\n" + (b",[]" if name == "objects" else b"")
     kept = b"".join(piece.raw for piece in pieces(FRAMERS[name], stream))
     assert kept.translate(None, blank) == stream.translate(None, blank)
+
+
+class Failing:
+    """A framer with a mistake: it fails where a record has a `!`."""
+
+    def __init__(self, right: Framer) -> None:
+        self._right = right
+        self.begins = right.begins
+
+    @property
+    def unfinished(self) -> int:
+        return self._right.unfinished
+
+    def feed(self, data: bytes) -> list[Piece]:
+        return self._tried(self._right.feed(data))
+
+    def end(self) -> list[Piece]:
+        return self._tried(self._right.end())
+
+    def _tried(self, pieces: list[Piece]) -> list[Piece]:
+        if any(b"!" in piece.raw for piece in pieces):
+            raise IndexError("a mistake")
+        return pieces
+
+
+ODD = {
+    "lines": (b"aa\nbb\n", b"c!c\n", b"dd\n"),
+    "blocks": (b"A: 1\r\nB: 2\r\n\r\n", b"C: !\r\nD: 4\r\n\r\n", b"E: 5\n\n"),
+    "elements": (b"<cdr a></cdr>\n<cdr b></cdr>", b"<cdr !></cdr>", b"<cdr d></cdr>"),
+    "objects": (b'{"a":1}{"b":2}\n', b'{"c":"!"}\n', b'{"d":4}'),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_mistake_costs_the_bytes_up_to_the_next_record(name: str) -> None:
+    """Wherever they are split, twice in one stream, and at its end."""
+    make = lambda: Contained(lambda: Failing(FRAMERS[name]()))  # noqa: E731
+    before, odd, behind = ODD[name]
+    good, rest = pieces(FRAMERS[name], before), pieces(FRAMERS[name], behind)
+    for stream, expected in (
+        (before + odd + behind, [*good, None, *rest]),
+        (odd + before + odd + odd + behind, [None, *good, None, None, *rest]),
+        (before + odd.strip(), [*good, None]),
+    ):
+        for at in range(len(stream) + 1):
+            found = pieces(make, stream[:at], stream[at:])
+            assert [None if piece.bug else piece for piece in found] == expected, (at, found)
+            for piece in found:
+                if piece.bug:
+                    assert (piece.raw.strip(), piece.fault) == (odd.strip(), Reason.MALFORMED)
+                    assert piece.bug.startswith("IndexError at test_framing.py:")
+
+
+def test_a_mistake_without_a_next_record_waits_for_no_more_than_a_record() -> None:
+    class Blind(Lines):
+        def feed(self, data: bytes) -> list[Piece]:
+            raise IndexError("a mistake")
+
+    contained, stream = Contained(Blind), b"x" * 200_000
+    found = [
+        piece for at in range(0, len(stream), 4_096) for piece in contained.feed(stream[at : at + 4_096])
+    ]
+    assert contained.unfinished <= MAX_RECORD
+    assert b"".join(piece.raw for piece in [*found, *contained.end()]) == stream
+    assert contained.unfinished == 0
+
+
+def test_a_mistake_in_each_record_takes_its_time_and_no_more() -> None:
+    """64 KiB of them: each is looked for near its beginning, not in all that follows."""
+    fed = 0
+
+    class Counting(Failing):
+        def feed(self, data: bytes) -> list[Piece]:
+            nonlocal fed
+            fed += len(data)
+            return super().feed(data)
+
+    stream = b"record!\n" * 8_192
+    found = Contained(lambda: Counting(Lines())).feed(stream)
+    assert [piece.raw for piece in found] == [b"record!\n"] * 8_192
+    assert fed < 10 * len(stream) + 2 * len(stream)
 
 
 def shown(name: str, stream: bytes) -> list[tuple[bytes, str | None]]:

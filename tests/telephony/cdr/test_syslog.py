@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.cdr.reading import MAX_RECORD
+from telephony.cdr.reading import MAX_RECORD, Contained, Piece
 from telephony.cdr.syslog import Octets, message_of
 
 MESSAGES = (
@@ -29,11 +29,12 @@ def test_a_header_alone_says_nothing() -> None:
 
 
 def framed(data: bytes, cuts: list[int]) -> list[bytes]:
-    octets, found, before = Octets(), [], 0
+    octets, before = Octets(), 0
+    found: list[Piece] = []
     for cut in [*sorted(cut % (len(data) + 1) for cut in cuts), len(data)]:
         found += octets.feed(data[before:cut])
         before = cut
-    return found + octets.end()
+    return [piece.raw for piece in found + octets.end()]
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=8))
@@ -46,6 +47,29 @@ def test_tcp_is_cut_by_counts_and_by_lines(cuts: list[int]) -> None:
 
 def test_what_is_too_long_comes_in_pieces_and_memory_is_bounded() -> None:
     octets = Octets()
-    assert [len(piece) for piece in octets.feed(b"x" * (2 * MAX_RECORD + 5))] == [MAX_RECORD] * 2
+    assert [len(piece.raw) for piece in octets.feed(b"x" * (2 * MAX_RECORD + 5))] == [MAX_RECORD] * 2
     counted = b"%d " % (MAX_RECORD + 3) + b"y" * (MAX_RECORD + 3) + b"<13>z\n"
-    assert [len(piece) for piece in Octets().feed(counted)] == [MAX_RECORD, 3, 6]
+    assert [len(piece.raw) for piece in Octets().feed(counted)] == [MAX_RECORD, 3, 6]
+
+
+class Failing(Octets):
+    """It fails where a message has a `!`."""
+
+    def feed(self, data: bytes) -> list[Piece]:
+        pieces = super().feed(data)
+        if any(b"!" in piece.raw for piece in pieces):
+            raise IndexError("a mistake")
+        return pieces
+
+
+def test_a_mistake_costs_one_message() -> None:
+    for messages in (
+        (b"8 <13>one\n", b"6 <13>!\n", b"8 <13>two\n"),
+        (b"<13>one\n", b"<13>!\n", b"<13>two\n"),
+    ):
+        stream, (_, odd, _) = b"".join(messages), messages
+        for at in range(len(stream) + 1):
+            octets = Contained(Failing)
+            found = [*octets.feed(stream[:at]), *octets.feed(stream[at:]), *octets.end()]
+            assert [piece.raw for piece in found] == [b"<13>one\n", odd, b"<13>two\n"], at
+            assert [bool(piece.bug) for piece in found] == [False, True, False]
