@@ -5,13 +5,14 @@ The verdict counts units and asserts by itself that each reservation ends exactl
 
 from dataclasses import dataclass
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from telephony.address import Flow
 from telephony.output import Output, Reason, Record, Rejected, Send
 from telephony.verdict import Admitted
-from tests.machine import MACHINE
+from tests.machine import MACHINE, examples
 from tests.telephony.scene import NO_UNIT, PBX, Scene, answer, register, status
 
 USERS = ("201", "anna", "202")  # the first two are one object
@@ -276,5 +277,5 @@ class GuardMachine(RuleBasedStateMachine):
             assert due is not None
 
 
-GuardMachine.TestCase.settings = MACHINE
+GuardMachine.TestCase.settings = settings(MACHINE, max_examples=examples(MACHINE.max_examples))
 TestGuard = GuardMachine.TestCase

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from telephony.address import Flow
 from telephony.output import Output
 from telephony.token import Tokens
+from tests.machine import examples
 from tests.telephony.scene import ANNA, BERT, GUARD, PBX, Scene, answer, register, sends, text
 
 STRANGER = Flow(0, "203.0.113.1", 5060)
@@ -165,7 +166,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=examples(1_500), deadline=None)
 @given(steps)
 def test_every_message_goes_a_way_that_the_guard_made(play: list[tuple[Flow, Request | Response]]) -> None:
     house = House()
