@@ -36,6 +36,8 @@ class Cast:
     draws: tuple[tuple[bool, ...], ...] = field(init=False)
     """By agent and pool: whether a unit of the agent's class draws from it."""
     standby: tuple[bool, ...] = field(init=False)
+    told: dict[tuple[Site, int], Site] = field(default_factory=dict)
+    """What a reply makes of a site, worked out once."""
     _done: dict[tuple[str | int, ...], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -53,7 +53,7 @@ def _sends(cast: Cast, world: World, index: int, site: Site) -> Iterator[Step]:
         after = site._replace(
             row=row, disk=cast.kept(site, row), hello=False, anew=False, sends=site.sends - 1
         )
-        sent = world.with_site(index, after)._replace(requests=world.requests | {request})
+        sent = world.with_site(index, after).posted(world.requests | {request}, world.replies)
         spare = f", {idle} of them idle" if idle else ""
         seq = cast.post.messages[request].seq
         yield ("{}: sends {} {} want {}{}", name, kind, seq, want, spare), pruned(cast, sent)
@@ -79,7 +79,7 @@ def _decides(cast: Cast, world: World, number: int, master: int) -> Iterator[Ste
         if after == master and reply in world.replies:
             continue
         disk = after if Rule.ANSWER_AFTER_COMMIT in cast.rules else world.disks[number]
-        decided = world.with_master(number, after, disk)._replace(replies=world.replies | {reply})
+        decided = world.with_master(number, after, disk).posted(world.requests, world.replies | {reply})
         yield _decision(cast, world, number, request, reply), pruned(cast, limited(cast, decided))
 
 
@@ -114,8 +114,10 @@ def _answers(cast: Cast, world: World) -> Iterator[Step]:
         for index, site in enumerate(world.sites):
             if cast.names[site.agent] != sent.agent:
                 continue
-            row, effect = cast.borrower.answered(site.row, reply)
-            after = _affected(cast, site, row, effect)
+            after = cast.told.get((site, reply))
+            if after is None:
+                row, effect = cast.borrower.answered(site.row, reply)
+                after = cast.told[site, reply] = _affected(cast, site, row, effect)
             if after != site:
                 what = ("{}: gets the answer to {}: {}", cast.called(world, index), sent.seq)
                 yield (*what, cast.borrower.text(reply)), pruned(cast, world.with_site(index, after))

@@ -27,7 +27,7 @@ def pruned(cast: Cast, world: World) -> World:
         requests = frozenset(r for r in requests if r in flying or _alive(cast, world, r))
     if len(replies) == len(world.replies) and len(requests) == len(world.requests):
         return world
-    return world._replace(replies=replies, requests=requests)
+    return world.posted(requests, replies)
 
 
 def _alive(cast: Cast, world: World, request: int) -> bool:

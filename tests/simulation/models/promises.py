@@ -64,7 +64,7 @@ def _above(cast: Cast, before: World, after: World) -> str | None:
     if not cast.scenario.phones or (before.sites is after.sites and before.masters is after.masters):
         return None
     for index, (old, new) in enumerate(zip(before.sites, after.sites, strict=False)):
-        if new.risk or old.risk or not new.registered:
+        if new.risk or old.risk or new.registered <= cast.borrower.usable(new.row):
             continue
         share, was = _share(cast, after, new), _share(cast, before, old)
         if new.registered > share and (new.registered > old.registered or share < was):
@@ -88,7 +88,7 @@ def _wrong(cast: Cast, before: World, after: World) -> str | None:
 
 def _unnoticed(cast: Cast, after: World) -> str | None:
     """Copies and old directories are found; nobody else is ever suspected."""
-    good = all(cast.lender.good[master] for master in after.masters)
+    good = False not in map(cast.lender.good.__getitem__, after.masters)
     copied = len(after.sites) > len(cast.names)
     went_back = after.budget.rewinds < cast.scenario.budget.rewinds
     if not good and not copied and not went_back:

@@ -37,9 +37,8 @@ def _born(world: World, site: Site, row: int) -> Site:
 
 
 def _processes(world: World, index: int, site: Site, name: str) -> Iterator[Step]:
-    booted = world._replace(boots=world.boots + 1)
     if world.budget.crashes:
-        after = booted.with_site(index, _born(world, site, site.disk))
+        after = world.with_site(index, _born(world, site, site.disk)).booted()
         yield ("{}: crashes, starts again", name), after.spent("crashes")
     if world.budget.hints and not site.hello:
         after = world.with_site(index, site._replace(hello=True))
@@ -47,7 +46,6 @@ def _processes(world: World, index: int, site: Site, name: str) -> Iterator[Step
 
 
 def _directories(cast: Cast, world: World, index: int, site: Site, name: str) -> Iterator[Step]:
-    booted = world._replace(boots=world.boots + 1)
     if world.budget.snapshots and site.saved < 0:
         after = world.with_site(index, site._replace(saved=site.row))
         yield ("{}: its directory is saved", name), after.spent("snapshots")
@@ -57,12 +55,12 @@ def _directories(cast: Cast, world: World, index: int, site: Site, name: str) ->
         if saved.seq < cast.borrower.record(site.row).seq:
             behind = not any(cast.lender.confirms(master, name, saved.prev) for master in world.masters)
             old = old._replace(risk=saved.epoch, since=saved.seq + 1, behind=behind)
-        after = booted.with_site(index, old)
+        after = world.with_site(index, old).booted()
         yield ("{}: its directory is put back, it starts again", name), after.spent("rewinds")
     if world.budget.clones:
         first = site._replace(risk=COPIED, since=cast.borrower.record(site.row).seq + 1)
         copy = _born(world, first, site.row)._replace(registered=0)
-        after = booted.with_site(index, first)
+        after = world.with_site(index, first).booted()
         after = after._replace(sites=(*after.sites, copy))
         yield ("{}: its directory is copied, a second agent starts", name), after.spent("clones")
 
