@@ -371,6 +371,11 @@ class Seats:
         seat = self._seating.seats.get(name)
         return "" if seat is None else seat.kind
 
+    def units(self, class_: str) -> tuple[int, int]:
+        """Units of a class that are not free, and how many may be used."""
+        want = self._seating.wants.get(class_)
+        return (0, 0) if want is None else (want.occupancy.occupied, want.occupancy.usable)
+
     def counts(self) -> dict[str, Counts]:
         """Every class, for status and metrics."""
         return {class_: counts(want) for class_, want in self._seating.wants.items()}

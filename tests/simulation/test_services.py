@@ -37,7 +37,7 @@ def test_every_seed_holds(shard: int, record_property: Callable[[str, object], N
 
 def test_replay_of_one_seed() -> None:
     """`SEED=123 … -k replay`: this seed alone, with its last steps when it fails."""
-    world = World(REPLAYED, keep_trace=True)
+    world = World(REPLAYED)
     try:
         world.run()
     except Exception as error:

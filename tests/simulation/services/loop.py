@@ -10,7 +10,7 @@ import hashlib
 from asyncio import events
 from collections import deque
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from heapq import heappop, heappush
 from random import Random
 from typing import Any, Protocol
@@ -35,20 +35,41 @@ class StuckError(Exception):
     """Nothing is ready and no timer is set: whoever waits now waits for ever."""
 
 
-class SeededLoop(asyncio.BaseEventLoop):
-    """`steps` counts what was run; `digest` is the hash of the whole run so far."""
+class Ready(events.TimerHandle):
+    """A callback that waits for its turn; it knows its process, and the task that it goes on with, if any.
 
-    def __init__(self, dice: Random, *, shuffle: bool = True, keep_trace: bool = False) -> None:
+    What asyncio asks of the loop and of the time for each handle is known here: it is made without them.
+    """
+
+    __slots__ = ("owner", "task")
+
+    def __init__(self, callback: Any, args: Any, loop: "SeededLoop", context: Context | None) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+        self._scheduled = False
+        self._when = 0.0
+        self.owner: Owner | None = self._context.get(OWNER)
+        bound = getattr(callback, "__self__", None)
+        self.task: asyncio.Task[Any] | None = bound if isinstance(bound, asyncio.Task) else None
+
+
+class SeededLoop(asyncio.BaseEventLoop):
+    """`steps` counts what was run; `digest` is the hash of the whole run so far, `trace` its lines."""
+
+    def __init__(self, dice: Random, *, shuffle: bool = True) -> None:
         super().__init__()
         self._dice = dice
         self._shuffle = shuffle
         self._now_us = 0
-        self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
+        self._timers: list[tuple[int, int, Ready]] = []
         self._made = 0
-        self._hash = hashlib.blake2b(digest_size=8)
-        self._queue: deque[Any] = deque()
+        self._queue: deque[Ready] = deque()
+        self._happened: list[tuple[object, ...]] = []  # time, process, what: put into words when asked for
         self.steps = 0
-        self.trace: list[str] | None = [] if keep_trace else None
         self.on_step: Callable[[], None] = _nothing
         self.on_tick: Callable[[], None] = _nothing
         self.set_task_factory(_owned)
@@ -63,21 +84,23 @@ class SeededLoop(asyncio.BaseEventLoop):
         return self._now_us
 
     @property
+    def trace(self) -> list[str]:
+        """What happened, a line each."""
+        return [" ".join(map(str, words)) for words in self._happened]
+
+    @property
     def digest(self) -> str:
         """What tells this run from any other."""
-        return self._hash.hexdigest()
+        return hashlib.blake2b("\n".join(self.trace).encode(), digest_size=8).hexdigest()
 
     def note(self, *words: object) -> None:
         """A line of the trace; it is part of the digest."""
         owner = OWNER.get()
-        line = f"{self._now_us} {owner.name if owner else '-'} {' '.join(map(str, words))}"
-        self._hash.update(line.encode())
-        if self.trace is not None:
-            self.trace.append(line)
+        self._happened.append((self._now_us, owner.name if owner else "-", *words))
 
     def call_soon(self, callback: Callable[..., object], *args: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override] # one kind of arguments for all
         """As asyncio: after what is ready already."""
-        handle = events.Handle(callback, args, self, context)
+        handle = Ready(callback, args, self, context)
         self._queue.append(handle)
         return handle
 
@@ -85,7 +108,8 @@ class SeededLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
         """As asyncio, to the microsecond, never early; equal times in the order they were set."""
-        handle = events.TimerHandle(when, callback, args, self, context)
+        handle = Ready(callback, args, self, context)
+        handle._when = when
         due_us = max(self._now_us, -int(-when * 1_000_000 // 1))
         self._made += 1
         heappush(self._timers, (due_us, self._made, handle))
@@ -107,27 +131,27 @@ class SeededLoop(asyncio.BaseEventLoop):
             self.on_tick()
             self._pass_time()
         handle = self._choose(queue) if self._shuffle and len(queue) > 1 else queue.popleft()
-        if handle._cancelled or not _lives(handle):
+        if not _counts(handle):
             return
         self.steps += 1
-        owner = handle._context.get(OWNER)
-        if owner is not None:
+        owner, task = handle.owner, handle.task
+        what = _name(handle._callback) if task is None else task.get_name()
+        if owner is None:
+            self._happened.append((self._now_us, "-", what))
+        else:
             owner.stirred = True
-        label = f"{self._now_us} {owner.name if owner else '-'} {_label(handle)}"
-        self._hash.update(label.encode())
-        if self.trace is not None:
-            self.trace.append(label)
+            self._happened.append((self._now_us, owner.name, what))
         handle._run()
         self.on_step()
 
-    def _choose(self, queue: deque[Any]) -> Any:
+    def _choose(self, queue: deque[Ready]) -> Ready:
         index = int(self._dice.random() * len(queue))
         chosen = queue[index]
-        if not _is_step(chosen):
-            owner = chosen._context.get(OWNER)
+        if chosen.task is None:
+            owner = chosen.owner
             for earlier in range(index):
                 other = queue[earlier]
-                if not _is_step(other) and other._context.get(OWNER) is owner:
+                if other.task is None and other.owner is owner:
                     index, chosen = earlier, other
                     break
         del queue[index]
@@ -137,8 +161,9 @@ class SeededLoop(asyncio.BaseEventLoop):
         """To the next timer that still counts, and everything due then is ready."""
         timers, queue = self._timers, self._queue
         while timers and not queue:
-            self._now_us = max(self._now_us, timers[0][0]) if _counts(timers[0][2]) else self._now_us
-            while (timers and timers[0][0] <= self._now_us) or (timers and not _counts(timers[0][2])):
+            if _counts(timers[0][2]):
+                self._now_us = max(self._now_us, timers[0][0])
+            while timers and (timers[0][0] <= self._now_us or not _counts(timers[0][2])):
                 _, _, handle = heappop(timers)
                 if _counts(handle):
                     queue.append(handle)
@@ -156,25 +181,12 @@ def _nothing() -> None:
     """Nobody looks."""
 
 
-def _counts(handle: Any) -> bool:
-    return not handle._cancelled and _lives(handle)
+def _counts(handle: Ready) -> bool:
+    """Whether it is still to be run."""
+    return not handle._cancelled and (handle.owner is None or handle.owner.alive)
 
 
-def _lives(handle: Any) -> bool:
-    owner = handle._context.get(OWNER)
-    return owner is None or owner.alive
-
-
-def _is_step(handle: Any) -> bool:
-    """Whether this is a task that goes on."""
-    return isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)
-
-
-def _label(handle: Any) -> str:
-    callback = handle._callback
-    bound = getattr(callback, "__self__", None)
-    if isinstance(bound, asyncio.Task):
-        return str(bound.get_name())
+def _name(callback: Any) -> str:
     name: str = getattr(callback, "__qualname__", "") or type(callback).__name__
     return name
 

@@ -55,14 +55,14 @@ def run(seeds: Iterable[int]) -> Simulated:
 
 def explain(seed: int, error: BaseException) -> str:
     """What went wrong, what the seed is, its last steps, and the command that shows it again."""
-    world = World(seed, keep_trace=True)
+    world = World(seed)
     again: BaseException | None = None
     try:
         world.run()
     except Exception as found:  # noqa: BLE001 - it is what is looked for
         again = found
     same = "" if repr(again) == repr(error) else f"\nTHE SECOND RUN WAS DIFFERENT: {again!r}"
-    trace = "\n".join((world.loop.trace or [])[-SHOWN:])
+    trace = "\n".join(world.loop.trace[-SHOWN:])
     return (
         f"seed {seed}: {type(error).__name__}: {error}{same}\n{trace}\n{world.mix}\n"
         f"happened: {'; '.join(world.troubles.happened) or 'nothing'}\n"

@@ -212,7 +212,8 @@ class Watch:
             return
         for class_, cap in site.caps.items():
             on_record = self.durable.share(name, class_).granted
-            self.require(cap <= on_record, f"{name} may use {cap} {class_}, on record are {on_record}")
+            if cap > on_record:
+                raise BrokenError(f"{name} may use {cap} {class_}, on record are {on_record}")
 
     def _site(self, name: str, agent: AgentMachine, now_us: int) -> None:
         site = self.sites[name]
@@ -220,33 +221,23 @@ class Watch:
             return
         seats = agent.open.site.seats
         told = agent.open.conversation.record.epoch >= site.released  # that its site was released
-        for class_, counts in seats.counts().items():
-            if class_ not in FAMILY:
-                continue
-            occupied = counts.used + counts.reserved + counts.lingering
-            self.require(
-                occupied <= counts.usable and (counts.usable <= site.caps.get(class_, 0) or not told),
-                f"{name}: {occupied} {class_} in use, {counts.usable} usable, {site.caps} on disk",
-            )
+        for class_ in FAMILY:
+            occupied, usable = seats.units(class_)
+            if occupied > usable or (told and usable > site.caps.get(class_, 0)):
+                raise BrokenError(f"{name}: {occupied} {class_} in use, {usable} usable, {site.caps} on disk")
         for user, ends in site.live.items():
             state = seats.state_of(user)
-            if state is Seat.FREE:
-                self.require(not self.holds(name, user), f"{name}: {user} is registered and nobody counts it")
+            if state is Seat.FREE and self.holds(name, user):
+                raise BrokenError(f"{name}: {user} is registered and nobody counts it")
             if state is Seat.WAITING:
                 since = site.waits.setdefault(user, now_us)
-                self.require(
-                    now_us - since <= PATIENCE_MS * 1_000 + GRAIN_US
-                    or agent.open.journal.full
-                    or agent.paused,
-                    f"{name}: {user} waits since {since}",
-                )
+                late = now_us - since > PATIENCE_MS * 1_000 + GRAIN_US
+                if late and not agent.open.journal.full and not agent.paused:
+                    raise BrokenError(f"{name}: {user} waits since {since}")
             else:
                 site.waits.pop(user, None)
-            if state is Seat.HELD and ends and not agent.paused:
-                end = max(ends.values())
-                self.require(
-                    now_us <= end + GRAIN_US, f"{name}: {user} holds a unit, its binding ended at {end}"
-                )
+            if state is Seat.HELD and ends and not agent.paused and now_us > max(ends.values()) + GRAIN_US:
+                raise BrokenError(f"{name}: {user} holds a unit, its binding ended at {max(ends.values())}")
 
     def _sum(self) -> None:
         """Shares fit the capacity, or a surplus that was on record when the master knew all."""
@@ -255,10 +246,8 @@ class Watch:
         if not self.recovering:
             self.on_record = sum(self.durable.share(name, c).granted for name in self.sites for c in FAMILY)
         total = sum(site.caps.get(class_, 0) for _, site in counted for class_ in FAMILY)
-        self.require(
-            total <= max(capacity, self.on_record),
-            f"agents may use {total} of {capacity}, on record were {self.on_record}",
-        )
+        if total > max(capacity, self.on_record):
+            raise BrokenError(f"agents may use {total} of {capacity}, on record were {self.on_record}")
 
     def require(self, holds: bool, text: str) -> None:
         """Raise with this text unless it holds."""

@@ -48,11 +48,11 @@ def configuration(agents: int, virtual: int, linger_s: int) -> InstallationConfi
 class World:
     """Everything of one seed; `run` raises BrokenError when an invariant breaks."""
 
-    def __init__(self, seed: int, *, mix: Mix | None = None, keep_trace: bool = False) -> None:
+    def __init__(self, seed: int, *, mix: Mix | None = None) -> None:
         self.seed = seed
         self.mix = mix or draw(seed)
         self.dice = Random(f"{seed}/world")
-        self.loop = SeededLoop(Random(f"{seed}/loop"), keep_trace=keep_trace)
+        self.loop = SeededLoop(Random(f"{seed}/loop"))
         self.context = copy_context()
         self.calm = False
         self.was_short = False  # whether the master's disk was ever nearly full
