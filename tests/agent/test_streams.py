@@ -165,12 +165,12 @@ async def test_deadlines(house: House, tcp: Address, dial: Dial) -> None:
     ws = listener(house, "ws")
     async with house.running():
         loop = asyncio.get_running_loop()
+        begun = loop.time()
         silent, registered, unfinished = [await dial(tcp) for _ in range(3)]
         browser = await dial(ws)
         browser.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
         assert await registered.registered("202") == 200
         later = await dial(tcp)
-        begun = loop.time()
 
         async def drip() -> None:
             for _ in range(100):

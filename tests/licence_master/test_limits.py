@@ -41,7 +41,7 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
 
 
 def test_both_ports_limit_an_address_unless_told_otherwise(tmp_path: Path) -> None:
-    with Master(tmp_path, agents=", address_per_s: 100").init().start() as master:
+    with Master(tmp_path, agents=", address_per_s: 20").init().start() as master:
         for url, path, log in (
             (master.admin_url, "/healthz", "admin.refused"),
             (master.url, "/healthz", "request.refused"),
