@@ -19,7 +19,7 @@ from licence_master.config import MasterConfig
 from licence_master.service.founding import initialise
 from runtime.config import load
 from runtime.tls import pin_of_certificate
-from tests.acceptance.peers.typed import Fork, ended_here, typist
+from tests.acceptance.peers.typed import Fork, Place, ended_here, typist
 
 Row = dict[str, Any]
 Rows = list[Row]
@@ -66,7 +66,8 @@ class Master:
         self.agents_port = 0
         self.admin_port = 0
         self.lines: list[dict[str, object]] = []
-        self.prefix: Sequence[str] = ()  # of every command: strace, nsenter, STARTED; else it is a fork
+        self.prefix: Sequence[str] = ()  # of every command: strace, STARTED; else it is a fork
+        self.place: Place | None = None  # of every fork
         self._process: subprocess.Popen[bytes] | Fork | None = None
         self._log: TextIO
         self._reader: threading.Thread | None = None
@@ -109,7 +110,7 @@ class Master:
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [*words, "--config", str(self.config)]
         if not self.prefix:
-            return ended_here(["licence-master", *command], TIMEOUT_S, COLUMNS="200")
+            return ended_here(["licence-master", *command], self.place, TIMEOUT_S, COLUMNS="200")
         environment = {**os.environ, "COLUMNS": "200"}
         return subprocess.run(
             [*self.prefix, *PROGRAM, *command],
@@ -134,7 +135,9 @@ class Master:
             if self.prefix:
                 self._process = subprocess.Popen([*self.prefix, *PROGRAM, *words], stderr=writing)
             else:
-                self._process = typist(sys.executable).start(["licence-master", *words], STDOUT, writing)
+                namespace = None if self.place is None else self.place.pid
+                forked = ["licence-master", *words]
+                self._process = typist(sys.executable).start(forked, STDOUT, writing, namespace=namespace)
         finally:
             os.close(writing)
         for line in self._lines():

@@ -22,10 +22,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Protocol, TypedDict, Unpack
 
 from tests.acceptance.peers.installed import own_python
-from tests.acceptance.peers.network import Network
 
 Done = subprocess.CompletedProcess[str]
 NUMBER_BYTES = 4
@@ -39,7 +38,16 @@ LATE = (
 )
 
 
-def typed(words: Sequence[str], ground: Network | None = None, within_s: int = 30) -> str:
+class Place(Protocol):
+    """Where programs run that has namespaces of its own: a network, or a disk."""
+
+    @property
+    def pid(self) -> int:
+        """Return a process that is there."""
+        ...
+
+
+def typed(words: Sequence[str], ground: Place | None = None, within_s: int = 30) -> str:
     """What `pbx-agent …` or `licence-master …` prints, in a namespace when one is given.
 
     subprocess.CalledProcessError if it fails; after `within_s` it is killed.
@@ -49,14 +57,17 @@ def typed(words: Sequence[str], ground: Network | None = None, within_s: int = 3
     return done.stdout
 
 
-def ended(words: Sequence[str], ground: Network | None = None, within_s: int = 30) -> Done:
+def ended(words: Sequence[str], ground: Place | None = None, within_s: int = 30) -> Done:
     """The same with its exit code, whatever that is."""
     return typist(own_python()).end(words, within_s, namespace=None if ground is None else ground.pid)
 
 
-def ended_here(words: Sequence[str], within_s: int = 60, **variables: str) -> Done:
+def ended_here(
+    words: Sequence[str], ground: Place | None = None, within_s: int = 60, **variables: str
+) -> Done:
     """The same by the sources and not by the wheel, with more variables of the environment."""
-    return typist(sys.executable).end(words, within_s, environment={**os.environ, **variables})
+    namespace, environment = None if ground is None else ground.pid, {**os.environ, **variables}
+    return typist(sys.executable).end(words, within_s, namespace=namespace, environment=environment)
 
 
 class Where(TypedDict, total=False):

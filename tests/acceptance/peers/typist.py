@@ -24,7 +24,7 @@ MAINS = {
     "licence-file": ("licence_file.cli", "app"),
     "pytest": ("pytest", "main"),
 }
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+SPACES = {"user": 0x10000000, "net": 0x40000000, "mnt": 0x00020000}  # CLONE_NEW…, in the order of setns
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 REQUEST_BYTES = 1 << 20
@@ -76,10 +76,10 @@ def become(request: dict[str, Any], files: list[int]) -> NoReturn:
         os.environ.clear()
         os.environ.update(request["environment"])
         time.tzset()
-        os.chdir(request["directory"])
         sys.path[:0] = request["path"]
         if request["namespace"] is not None:
             enter(request["namespace"])
+        os.chdir(request["directory"])
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after that: new rights take it away
         sys.argv = request["words"]
         module, main = MAINS[sys.argv[0]]
@@ -97,10 +97,10 @@ def become(request: dict[str, Any], files: list[int]) -> NoReturn:
 
 def enter(keeper: int) -> None:
     """Go where this process is, as nsenter does; OSError."""
-    spaces = (("user", CLONE_NEWUSER), ("net", CLONE_NEWNET))
-    opened = [(os.open(f"/proc/{keeper}/ns/{name}", os.O_RDONLY), kind) for name, kind in spaces]
-    for descriptor, kind in opened:
-        if LIBC.setns(descriptor, kind) != 0:
+    opened = {name: os.open(f"/proc/{keeper}/ns/{name}", os.O_RDONLY) for name in SPACES}
+    for name, descriptor in opened.items():
+        elsewhere = not os.path.samestat(os.fstat(descriptor), os.stat(f"/proc/self/ns/{name}"))
+        if elsewhere and LIBC.setns(descriptor, SPACES[name]) != 0:
             raise OSError(ctypes.get_errno(), f"setns of {keeper}")
         os.close(descriptor)
 
