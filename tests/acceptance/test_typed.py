@@ -67,6 +67,8 @@ def surroundings(pid: int) -> dict[str, object]:
 
 def test_a_forked_daemon_stands_where_a_started_one_stands(network: Network) -> None:
     house = House(network, {"PBX-Port13": 1}, {"hq": "gateway"}).build()
+    house.master.end()
+    house.master.start()  # nobody has asked this one anything: no connection is open
     forked = surroundings(house.master.pid)
     assert forked["leads"] == (True, True)
     assert house.master.end() == 0
