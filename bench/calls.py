@@ -56,7 +56,7 @@ def agent(network: Network, pbx: tuple[str, int]) -> Contender:
     """The agent with a gateway whose channels it counts, in sync with a master."""
     licences = {f"PBX-Port{RELEASE}": 10, "Relay-Channels": CHANNELS}
     (name,) = names(1)
-    house = House(network, licences, {name: "gateway"}).build()
+    house = House(network, licences, {name: "gateway"}, installed=True).build()
     calls = {"lines": [{"aor": [GATEWAYS[0]]}]}
     made = Agent(network, name, pbx, prefix=PINNED, calls=calls)
     enrol(house, {name: made.data})

@@ -22,8 +22,8 @@ from bench.grants import AGENTS
 from bench.sip import Result, Tick
 from bench.world import ROOT, master
 from tests.acceptance.house import INSTALLATION, House
+from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.network import Network, program
-from tests.acceptance.peers.processes import own_command
 
 ROWS, EVENTS, OBJECTS = 1_000_000, 200_000, 20_000
 YEAR_MS = 365 * 86_400_000

@@ -14,8 +14,9 @@ import msgspec
 
 from agent.edges.local_client import ask
 from tests.acceptance.house import AGENTS, SIP, House, agent_configuration
+from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.network import Network, program
-from tests.acceptance.peers.processes import Command, own_command
+from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.waiting import until
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +43,8 @@ def names(sites: int) -> list[str]:
 
 def master(network: Network, sites: int, ports: int) -> House:
     """A licence master that serves, with so many gateways and Port licences."""
-    return House(network, {f"PBX-Port{RELEASE}": ports}, dict.fromkeys(names(sites), "gateway")).build()
+    pbxs = dict.fromkeys(names(sites), "gateway")
+    return House(network, {f"PBX-Port{RELEASE}": ports}, pbxs, installed=True).build()
 
 
 def enrol(house: House, data: Mapping[str, Path]) -> None:

@@ -1,12 +1,12 @@
 """The whole product in a network: a licence master, and sites of an agent in front of a real Kamailio.
 
-Every program is the shipped one, started as a user starts it; the master is asked through its admin socket.
+Every program is the shipped one, in a process of its own; the master is asked through its admin socket.
 """
 
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,10 @@ import httpx
 from demo.phone import Phone
 from tests.acceptance.peers.asterisk import MANAGER_PORT, SECRET, Asterisk
 from tests.acceptance.peers.baresip import Baresip
+from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.kamailio import Registrar, Secured
 from tests.acceptance.peers.network import Network, family_of, written
-from tests.acceptance.peers.processes import Command, own_command
+from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.sipp import Sipp
 from tests.acceptance.peers.typed import ended, typed
 from tests.acceptance.peers.waiting import until
@@ -174,6 +175,7 @@ class House:
         prefix: Sequence[str] = (),
         roots: Sequence[str] = (),
         boxes: Mapping[str, Mapping[str, Any]] | None = None,
+        installed: bool = False,
         **policy: Any,
     ) -> None:
         """Describe it: `pbxs` maps names to platforms (gateway, ipva); the first is the master PBX.
@@ -182,7 +184,9 @@ class House:
 
         Agents report what they use every `sync_s` seconds, and at once when a phone waits. `agents` are more
         keys of that section, `environment` more variables of the master's process, `prefix` comes before its
-        command (strace), `roots` its licence_roots, `boxes` more fields of PBXs, by name.
+        command (strace), `roots` its licence_roots, `boxes` more fields of PBXs, by name. Daemons that are
+        `installed` are started as a user starts them, the others are forks (typed.py) and take no prefix,
+        variables or open sockets.
         """
         self.network = network
         self.host = network.address()
@@ -193,12 +197,13 @@ class House:
         self._boxes = boxes or {}
         self._policy = {"linger_s": NO_LINGER, **policy}
         self._licences = licences
+        self._program: Callable[[str], str] = own_command if installed else str
         self.folder = network.folder / "licence-master"
         self.config = self.folder / "master.yaml"
         self.master = Command(
             network,
             "licence-master",
-            [*prefix, own_command("licence-master"), "serve", "--config", str(self.config)],
+            [*prefix, self._program("licence-master"), "serve", "--config", str(self.config)],
             ready="master.ready",
             environment=environment,
         )
@@ -281,7 +286,7 @@ class House:
             made["kamailio"] = {"rpc": f"{host}:{SIP}", "reg_event": f"{guard}:5071", "resync_s": 3_600}
         config.write_text(json.dumps(agent_configuration(name, guard, host, **made)))
         self.join(name, config)
-        words = [own_command("pbx-agent"), "run", "--config", str(config)]
+        words = [self._program("pbx-agent"), "run", "--config", str(config)]
         sockets = [activated_socket(self.network, doors[way], way) for way in doors] if activated else []
         agent = Command(
             self.network,
@@ -313,7 +318,7 @@ class House:
         made = agent_configuration(name, guard, asterisk.host, asterisk=observed, **(entry or {}))
         config.write_text(json.dumps(made))
         self.join(name, config)
-        words = [own_command("pbx-agent"), "run", "--config", str(config)]
+        words = [self._program("pbx-agent"), "run", "--config", str(config)]
         agent = Command(self.network, f"agent-{name}", words, ready="agent.ready")
         pbx: Any = asterisk  # of a registrar its sites ask host and contacts
         site = Site(name, (guard, SIP), pbx, agent, self.network, {"udp": (guard, SIP)}, Ways())
@@ -340,7 +345,7 @@ class House:
         (folder / "agent.yaml").write_text(json.dumps({"data": "data", "pbxs": made}))
         for pbx in pbxs:
             self.join(pbx, folder / "agent.yaml")
-        words = [own_command("pbx-agent"), "run", "--config", str(folder / "agent.yaml")]
+        words = [self._program("pbx-agent"), "run", "--config", str(folder / "agent.yaml")]
         agent = self.network.start(Command(self.network, name, words, ready="agent.ready"))
         sites = {
             pbx: Site(

@@ -151,7 +151,7 @@ async def test_b_e21_the_channels_of_an_offer_reach_the_agent_without_a_restart(
     channels = network.folder / "channels.json"
     channels.write_text('{"channels": {"0142000001": 4}}')
     house = await asyncio.to_thread(
-        House(network, {"PBX-Port13": 8}, {"hq": "gateway"}, channels=str(channels)).build
+        House(network, {"PBX-Port13": 8}, {"hq": "gateway"}, channels=str(channels), installed=True).build
     )
     line = {"aor": [GATEWAY], "carrier": "0142000001"}
     site = await asyncio.to_thread(house.site, "hq", **{**ENTRY, "calls": {"lines": [line]}})

@@ -18,8 +18,9 @@ from tests.acceptance.peers.baresip import Baresip
 from tests.acceptance.peers.capture import Capture, Datagram
 from tests.acceptance.peers.dnsmasq import ZONE, Dnsmasq
 from tests.acceptance.peers.host import Host
+from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.network import Network, program
-from tests.acceptance.peers.processes import Command, own_command
+from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.typed import ended, typed
 from tests.acceptance.peers.waiting import until
 

@@ -37,7 +37,7 @@ def cores() -> Iterator[tuple[int, int]]:
 
 def site_alone(network: Network, core: int, **sip: Any) -> Site:
     """A site whose agent has a core for itself."""
-    house = House(network, {"PBX-Port13": PHONES + 100}, {"hq": "gateway"}, sync_s=5).build()
+    house = House(network, {"PBX-Port13": PHONES + 100}, {"hq": "gateway"}, sync_s=5, installed=True).build()
     site = house.site("hq", sip=sip)
     for thread in os.listdir(f"/proc/{site.agent.pid}/task"):
         os.sched_setaffinity(int(thread), {core})

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.peers.booted import Booted, NoMachineError
+from tests.acceptance.peers.installed import ROOT
 from tests.acceptance.peers.network import program
-from tests.acceptance.peers.processes import ROOT
 from tests.acceptance.peers.waiting import until
 
 UNITS = ROOT / "systemd"

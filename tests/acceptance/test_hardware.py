@@ -12,8 +12,8 @@ import pytest
 from licensing.installation import printed_mac
 from tests.acceptance.house import House, Site
 from tests.acceptance.peers.host import Host
+from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.network import Network, program
-from tests.acceptance.peers.processes import own_command
 from tests.acceptance.peers.waiting import until
 from tests.acceptance.test_several import registrar
 

@@ -28,7 +28,7 @@ from telephony.pbx.picture import Change, Contact, Picture
 from tests.acceptance.house import SIP, House, Site, Ways, agent_configuration
 from tests.acceptance.peers.kamailio import EVAPI, Registrar
 from tests.acceptance.peers.network import Ground, Loopback, Network
-from tests.acceptance.peers.processes import Command, own_command
+from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.waiting import until
 
 pytestmark = pytest.mark.real("kamailio")
@@ -325,7 +325,7 @@ def both_sites(house: House) -> tuple[Site, Site]:
     (folder / "agent.yaml").write_text(json.dumps(made))
     for name in ("guarded", "asked"):
         house.join(name, folder / "agent.yaml")
-    words = [own_command("pbx-agent"), "run", "--config", str(folder / "agent.yaml")]
+    words = ["pbx-agent", "run", "--config", str(folder / "agent.yaml")]
     agent = network.start(Command(network, "agent", words, ready="questions.open"))
     for name, at, registrar in (("guarded", guard, behind), ("asked", edge, asking)):
         here = (at, SIP)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.house import House, run
+from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.network import Network
-from tests.acceptance.peers.processes import own_command
 from tests.acceptance.test_two_sites import GATEWAYS, Phones, refusals, served
 
 pytestmark = pytest.mark.real("kamailio")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -18,9 +17,8 @@ from tests.acceptance.peers.baresip import Baresip
 from tests.acceptance.peers.capture import Capture
 from tests.acceptance.peers.kamailio import Proxy, Registrar
 from tests.acceptance.peers.network import Network
-from tests.acceptance.peers.processes import Command, own_command
+from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.sipp import Counts, Sipp, users
-from tests.acceptance.peers.typed import ended
 from tests.acceptance.peers.waiting import until
 
 SIP = 5060
@@ -393,23 +391,3 @@ def test_the_phone_program_obeys_its_standard_input(network: Network) -> None:
         {"event": "unregistered", "user": "201", "status": 200, "warning": ""},
     ]
     assert events(program) == [("registered", "201"), ("unregistered", "201")]
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["pbx-agent", "status", "--config", "nowhere.yaml"],
-        ["licence-master", "invite", "--help"],
-        ["licence-master", "no-such-command"],
-    ],
-)
-def test_a_command_that_is_typed_ends_as_one_that_is_started(network: Network, words: list[str]) -> None:
-    line = network.inside([own_command(words[0]), *words[1:]])
-    started = subprocess.run(line, capture_output=True, text=True, check=False)
-    done = ended(words, network)
-    assert (done.returncode, done.stdout, done.stderr) == (started.returncode, started.stdout, started.stderr)
-
-
-def test_a_command_that_takes_too_long_is_killed() -> None:
-    assert ended(["licence-master", "--help"], within_s=0).returncode == -signal.SIGKILL
-    assert ended(["licence-master", "--help"]).returncode == 0

@@ -16,6 +16,7 @@ from agent.edges.firewall.loaded import read
 from agent.edges.firewall.passage import Passage
 from agent.endpoint import Address
 from tests.acceptance.peers.host import Host
+from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.network import Network, program
 from tests.acceptance.peers.packets import (
     AGENT,
@@ -36,7 +37,6 @@ from tests.acceptance.peers.packets import (
     received,
     write_config,
 )
-from tests.acceptance.peers.processes import own_command
 from tests.acceptance.peers.systemd import Systemd, SystemdRefusedError
 from tests.acceptance.peers.waiting import until
 

@@ -20,8 +20,9 @@ from runtime.signing import SigningKey
 from runtime.tls import make_certificate
 from tests.acceptance.house import AGENTS, House, Site, ask
 from tests.acceptance.peers.imposter import GRANTED, Imposter
+from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.network import Network
-from tests.acceptance.peers.processes import Command, own_command
+from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.relay import relay
 from tests.acceptance.peers.waiting import until
 from tests.licence_master.peer import Peer, Said
@@ -223,7 +224,7 @@ async def test_a_copied_store_lends_nothing_new_and_the_older_one_neither(networ
         house.master.kill()
 
         config = second / "master.yaml"
-        words = [own_command("licence-master"), "serve", "--config", str(config)]
+        words = ["licence-master", "serve", "--config", str(config)]
         copy = Command(network, "second-master", words, ready="master.ready")
         network.start(copy)
         await asyncio.to_thread(until, lambda: house.state("hq") == "recovering", what="hq found it behind")

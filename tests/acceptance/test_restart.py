@@ -45,7 +45,7 @@ async def test_restart_under_load(
     network: Network, restart: Callable[[Site], None], activated: bool, may_lose: int | None
 ) -> None:
     """No registration is lost in any way; with inherited sockets no datagram but those a kill took along."""
-    house = House(network, {"PBX-Port13": 4_000}, {"hq": "gateway"}, sync_s=1).build()
+    house = House(network, {"PBX-Port13": 4_000}, {"hq": "gateway"}, sync_s=1, installed=True).build()
     site = house.site("hq", activated=activated)
     async with site.handset(CALLEE) as callee, site.handset(CALLER) as caller:
         assert (await callee.register(600)).status == 200

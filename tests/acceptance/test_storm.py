@@ -21,7 +21,8 @@ AT_ONCE_PER_S = 1000
 
 def one_site(network: Network, ports: int, **policy: Any) -> tuple[House, Site]:
     """A site whose agent holds nothing but its spare; it reports each second."""
-    house = House(network, {"PBX-Port13": ports}, {"hq": "gateway"}, sync_s=1, **policy).build()
+    ground: dict[str, Any] = {"sync_s": 1, "installed": True, **policy}
+    house = House(network, {"PBX-Port13": ports}, {"hq": "gateway"}, **ground).build()
     return house, house.site("hq")
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.house import SIP, House, Site
+from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.network import Network
-from tests.acceptance.peers.processes import own_command
 from tests.acceptance.peers.sipp import users
 from tests.acceptance.peers.steady import Steady
 from tests.acceptance.peers.systemd import Systemd, SystemdRefusedError
@@ -57,7 +57,7 @@ def installed(site: Site, systemd: Systemd, *addresses: str, service: str = "") 
 
 def site_without_agent(network: Network) -> Site:
     """A PBX whose agent has joined and does not run."""
-    house = House(network, {"PBX-Port13": 3_000}, {"hq": "gateway"}, sync_s=1).build()
+    house = House(network, {"PBX-Port13": 3_000}, {"hq": "gateway"}, sync_s=1, installed=True).build()
     return house.site("hq", start=False)
 
 

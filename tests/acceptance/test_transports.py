@@ -157,7 +157,7 @@ def test_a_restarted_agent_calls_nobody_by_an_old_connection(network: Network) -
 
     With an inherited socket a connection that comes meanwhile waits for the next agent.
     """
-    house = House(network, {"PBX-Port13": 2}, {"hq": "gateway"}).build()
+    house = House(network, {"PBX-Port13": 2}, {"hq": "gateway"}, installed=True).build()
     site = house.site("hq", ways=Ways(("udp", "tcp"), "udp"), activated=True)
     anna, bert = site.phone("1001", "tcp"), site.phone("1002")
     assert anna.register().text == bert.register().text == "200 OK"

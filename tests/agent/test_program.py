@@ -64,7 +64,7 @@ async def started(config: Path) -> AsyncIterator[Agent]:
 
 async def command(*words: str) -> tuple[int, str, str]:
     """Run `pbx-agent WORDS`: exit code, stdout and stderr."""
-    done = await asyncio.to_thread(ended_here, ("pbx-agent", *words), 30)
+    done = await asyncio.to_thread(ended_here, ("pbx-agent", *words), within_s=30)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -5,8 +5,9 @@ import sys
 
 import msgspec
 
+from tests.acceptance.peers.installed import ROOT
 from tests.acceptance.peers.network import Network
-from tests.acceptance.peers.processes import ROOT, Command
+from tests.acceptance.peers.processes import Command
 from tests.chaos.proxy import Address, Order, Report
 from tests.chaos.weather import CALM, Weather
 

@@ -50,7 +50,7 @@ class Siege:
         names = [f"pbx{number:02}" for number in range(clients)]
         limits = {"address_per_s": 1_000_000, "agent_per_s": 10_000}
         pbxs = dict.fromkeys(names, "gateway")
-        house = House(network, {"PBX-Port13": CAPACITY}, pbxs, agents=limits, prefix=prefix)
+        house = House(network, {"PBX-Port13": CAPACITY}, pbxs, agents=limits, prefix=prefix, installed=True)
         await asyncio.to_thread(house.build)
         invitations = await asyncio.to_thread(_invite, house, names)
         line = Line(house, invitations[0]["pin"])

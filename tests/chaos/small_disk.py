@@ -41,11 +41,16 @@ class SmallDisk:
     @property
     def outside(self) -> Path:
         """The disk as this process can reach it."""
-        return Path(f"/proc/{self._keeper.pid}/root{self.place}")
+        return Path(f"/proc/{self.pid}/root{self.place}")
+
+    @property
+    def pid(self) -> int:
+        """A process that sees the disk in its place."""
+        return self._keeper.pid
 
     def inside(self, command: Sequence[str] = ()) -> list[str]:
         """The command that runs `command` where the disk is mounted, as the same process id."""
-        target = ["--target", str(self._keeper.pid), "--user", "--mount", "--preserve-credentials"]
+        target = ["--target", str(self.pid), "--user", "--mount", "--preserve-credentials"]
         return [program("nsenter"), *target, "--", *command]
 
     @property

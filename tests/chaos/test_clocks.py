@@ -61,7 +61,7 @@ async def test_a_jump_changes_nothing(network: Network, whose: str) -> None:
     clock = WallClock(network.folder, whose)
     environment = {whose: clock.environment}
     house = House(
-        network, {"PBX-Port13": 8}, GATEWAYS, sync_s=1, environment=environment.get("master")
+        network, {"PBX-Port13": 8}, GATEWAYS, sync_s=1, installed=True, environment=environment.get("master")
     ).build()
     hq, lyon = house.site("hq", environment=environment.get("hq")), house.site("lyon")
     assert lives_by(house.master if whose == "master" else hq.agent)
@@ -102,7 +102,7 @@ def grace_left_s(site: Site) -> int:
 async def test_no_jump_makes_the_grace_longer(network: Network) -> None:
     """The master is away; the agent's wall clock jumps, also while the agent is dead."""
     clock = WallClock(network.folder, "hq")
-    house = House(network, {"PBX-Port13": 8}, GATEWAYS, sync_s=1, grace_days=1).build()
+    house = House(network, {"PBX-Port13": 8}, GATEWAYS, sync_s=1, grace_days=1, installed=True).build()
     hq = house.site("hq", environment=clock.environment)
     async with hq.handset("1001") as phone:
         assert (await phone.register(EXPIRES_S)).status == 200

@@ -16,7 +16,7 @@ from demo.phone import Phone
 from licensing.site import record as records
 from tests.acceptance.house import SIP, House, Site
 from tests.acceptance.peers.network import Network
-from tests.acceptance.peers.processes import Command, own_command
+from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.waiting import until
 
 pytestmark = pytest.mark.real("kamailio")
@@ -39,7 +39,7 @@ def twin_of(site: Site, folder: Path) -> Site:
     guard = (site.network.address(), SIP)
     config = folder / "agent.yaml"
     config.write_text(config.read_text().replace(site.guard[0], guard[0]))
-    words = [own_command("pbx-agent"), "run", "--config", str(config)]
+    words = ["pbx-agent", "run", "--config", str(config)]
     agent = Command(site.network, folder.name, words, ready="agent.ready")
     return Site(site.name, guard, site.registrar, agent, site.network, {"udp": guard}, site.ways)
 

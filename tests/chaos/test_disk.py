@@ -31,7 +31,7 @@ class DiskMaster(Master):
     def __init__(self, home: Path, disk: SmallDisk) -> None:
         super().__init__(home, agents=f", {UNHURRIED}")
         self.disk = disk
-        self.prefix = disk.inside()
+        self.place = disk
 
     @property
     def data(self) -> Path:

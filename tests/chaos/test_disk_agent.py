@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.peers.typed import ended_here
 from tests.agent.conftest import House
 from tests.agent.scripted_master import ScriptedMaster
 from tests.agent.scripted_pbx import ScriptedPbx, status_of
@@ -59,12 +60,10 @@ async def running(disk: SmallDisk) -> AsyncIterator[Agent]:
 
 async def asked(disk: SmallDisk, *words: str) -> tuple[int, str]:
     """A command beside it."""
-    command = disk.inside([PROGRAM, *words, "--config", str(disk.place.parent / "agent.yaml")])
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
-    out, err = await process.communicate()
-    assert b"Traceback" not in err
-    assert process.returncode is not None
-    return process.returncode, out.decode()
+    command = ["pbx-agent", *words, "--config", str(disk.place.parent / "agent.yaml")]
+    done = await asyncio.to_thread(ended_here, command, disk)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout
 
 
 async def site(disk: SmallDisk) -> dict[str, Any]:

@@ -97,7 +97,7 @@ async def test_kill_9_of_agents_under_load(
     network: Network, seed: int, shard: int, record_property: Callable[[str, object], None]
 ) -> None:
     drawn = random.Random(seed + shard)
-    house = House(network, {"PBX-Port13": LICENCES}, GATEWAYS, sync_s=1).build()
+    house = House(network, {"PBX-Port13": LICENCES}, GATEWAYS, sync_s=1, installed=True).build()
     phones = [Phones(house.site(name), first) for name, first in (("hq", 10_000), ("lyon", 20_000))]
     hq, lyon = (each.site.agent for each in phones)
     recoveries = []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.peers.processes import ROOT
+from tests.acceptance.peers.installed import ROOT
 from tests.chaos.conftest import CHAOS
 
 FIRST = "CREATE TABLE event (seq INTEGER PRIMARY KEY, body TEXT NOT NULL)"

@@ -36,7 +36,7 @@ def power_cut(house: House, site: Site) -> None:
 def test_everybody_is_back_twice_in_a_row(
     network: Network, record_property: Callable[[str, object], None]
 ) -> None:
-    house = House(network, {"PBX-Port13": PHONES}, {"hq": "gateway"}, sync_s=1).build()
+    house = House(network, {"PBX-Port13": PHONES}, {"hq": "gateway"}, sync_s=1, installed=True).build()
     site = house.site("hq")
     hosts = [network.address() for _ in range(ADDRESSES)]
     crowd = Crowd(network, hosts, 10_000, PHONES, site.domain, site.guard)

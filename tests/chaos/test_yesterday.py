@@ -20,7 +20,7 @@ from agent.store import enrolment
 from demo.phone import Phone
 from tests.acceptance.house import AGENTS, INSTALLATION, House, Site, ask
 from tests.acceptance.peers.network import Network
-from tests.acceptance.peers.processes import Command, own_command
+from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.waiting import until
 from tests.chaos.doors import Doors
 from tests.chaos.weather import Weather
@@ -41,7 +41,7 @@ class Copy:
         self.folder = house.network.folder / "yesterday"
         self._house, self.host = house, host
         config = self.folder / "master.yaml"
-        words = [own_command("licence-master"), "serve", "--config", str(config)]
+        words = ["licence-master", "serve", "--config", str(config)]
         self.master = Command(house.network, "yesterday", words, ready="master.ready")
 
     def take(self) -> "Copy":

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import httpx
 
@@ -19,12 +19,14 @@ from licence_master.config import MasterConfig
 from licence_master.service.founding import initialise
 from runtime.config import load
 from runtime.tls import pin_of_certificate
-from tests.acceptance.peers.typed import ended_here
+from tests.acceptance.peers.typed import Fork, Place, ended_here, typist
 
 Row = dict[str, Any]
 Rows = list[Row]
 
 PROGRAM = (sys.executable, "-m", "licence_master.cli")
+STARTED = ("env",)  # a prefix that does nothing: who has one is started as it is installed
+STDOUT = 1
 TIMEOUT_S = 60
 
 THREE_SITES = """
@@ -64,8 +66,10 @@ class Master:
         self.agents_port = 0
         self.admin_port = 0
         self.lines: list[dict[str, object]] = []
-        self.prefix: Sequence[str] = ()  # of every command: strace, prlimit, nsenter
-        self._process: subprocess.Popen[str] | None = None
+        self.prefix: Sequence[str] = ()  # of every command: strace, STARTED; else it is a fork
+        self.place: Place | None = None  # of every fork
+        self._process: subprocess.Popen[bytes] | Fork | None = None
+        self._log: TextIO
         self._reader: threading.Thread | None = None
         self._news = threading.Condition()
         more = "".join(f"      - {{name: {name}}}\n" for name in more_pbxs)
@@ -106,7 +110,7 @@ class Master:
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [*words, "--config", str(self.config)]
         if not self.prefix:
-            return ended_here(["licence-master", *command], TIMEOUT_S, COLUMNS="200")
+            return ended_here(["licence-master", *command], self.place, TIMEOUT_S, COLUMNS="200")
         environment = {**os.environ, "COLUMNS": "200"}
         return subprocess.run(
             [*self.prefix, *PROGRAM, *command],
@@ -123,10 +127,19 @@ class Master:
         return self
 
     def start(self) -> Self:
-        """Start `serve` and wait for its readiness line."""
-        self._process = subprocess.Popen(
-            [*self.prefix, *PROGRAM, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, text=True
-        )
+        """Start `serve` and wait for its readiness line; without a `prefix` it is a fork (typed.py)."""
+        words = ["serve", "--config", str(self.config)]
+        reading, writing = os.pipe()
+        self._log = os.fdopen(reading)
+        try:
+            if self.prefix:
+                self._process = subprocess.Popen([*self.prefix, *PROGRAM, *words], stderr=writing)
+            else:
+                namespace = None if self.place is None else self.place.pid
+                forked = ["licence-master", *words]
+                self._process = typist(sys.executable).start(forked, STDOUT, writing, namespace=namespace)
+        finally:
+            os.close(writing)
         for line in self._lines():
             if line["event"] == "master.ready":
                 self.agents_port = int(str(line["agents_port"]))
@@ -139,9 +152,7 @@ class Master:
 
     def _lines(self) -> Iterator[dict[str, object]]:
         """What the process logs, remembered as it comes."""
-        assert self._process is not None
-        assert self._process.stderr is not None
-        for text in self._process.stderr:
+        for text in self._log:
             line: dict[str, object] = json.loads(text)
             with self._news:
                 self.lines.append(line)
@@ -182,8 +193,7 @@ class Master:
         code = process.wait(TIMEOUT_S)
         if self._reader is not None:
             self._reader.join(TIMEOUT_S)
-        assert process.stderr is not None
-        process.stderr.close()
+        self._log.close()
         return code
 
     def api(self) -> httpx.Client:

@@ -22,7 +22,7 @@ from telephony.cdr.columns import COLUMNS
 from telephony.cdr.reading import Reason
 from telephony.cdr.wire import Missing, Record, SourceState, Unread
 from tests.licence_master.conftest import join
-from tests.licence_master.master import PROGRAM, Master, Row
+from tests.licence_master.master import PROGRAM, STARTED, Master, Row
 from tests.licence_master.recorder import DAY_MS, Recorder
 
 NAMES = [column.name for column in COLUMNS]
@@ -291,7 +291,9 @@ async def test_without_the_extra_records_stay_in_the_index_and_come_out(
 ) -> None:
     write(tmp_path / "sitecustomize.py", b"import sys; sys.modules['duckdb'] = None")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with Master(tmp_path).init().start() as master:
+    with Master(tmp_path).init() as master:
+        master.prefix = STARTED
+        master.start()
         async with await join(master, "lyon") as peer:
             lyon = Recorder(peer)
             sent = lyon.record()

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import telephony.guard
-from tests.acceptance.peers.processes import COMPILED
+from tests.acceptance.peers.installed import COMPILED
 
 
 def test_what_is_tested_is_what_this_environment_holds() -> None:

@@ -12,8 +12,9 @@ import sys
 import uuid
 from pathlib import Path
 
+from tests.acceptance.peers.installed import COMPILED, ROOT, compiled_is_there
 from tests.acceptance.peers.network import Loopback, program
-from tests.acceptance.peers.processes import COMPILED, ROOT, Program, compiled_is_there
+from tests.acceptance.peers.processes import Program
 from tests.acceptance.peers.systemd import remove_group
 from tests.acceptance.peers.waiting import until
 

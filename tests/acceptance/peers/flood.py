@@ -13,8 +13,9 @@ import time
 from itertools import cycle
 
 from agent.edges.sip.datagrams import SLOTS, Datagrams
+from tests.acceptance.peers.installed import ROOT
 from tests.acceptance.peers.network import Network, program
-from tests.acceptance.peers.processes import ROOT, Command
+from tests.acceptance.peers.processes import Command
 
 GARBAGE = b"\x16\x03%d" + b"\xa5" * 300
 SIP = (

@@ -11,8 +11,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.peers.installed import ROOT
 from tests.acceptance.peers.network import Network, program, written
-from tests.acceptance.peers.processes import ROOT, Program
+from tests.acceptance.peers.processes import Program
 from tests.acceptance.peers.waiting import until
 
 HERE = Path(__file__).with_name("browser")

@@ -66,6 +66,11 @@ def program(name: str) -> str:
 class Ground(Protocol):
     """Where programs run and sockets live: the machine's own loopback, or a namespace."""
 
+    @property
+    def pid(self) -> int | None:
+        """Return a process that is there; None when any is."""
+        ...
+
     def inside(self, command: Sequence[str]) -> list[str]:
         """Return the command that runs `command` on this ground, as the same process id."""
         ...
@@ -81,6 +86,8 @@ class Ground(Protocol):
 
 class Loopback:
     """The machine's own loopback, for benchmarks and demonstrations: choose addresses and ports with care."""
+
+    pid = None
 
     def inside(self, command: Sequence[str]) -> list[str]:
         """Return the command as it is."""

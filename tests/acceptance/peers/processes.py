@@ -8,37 +8,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
+from tests.acceptance.peers.installed import own_python
 from tests.acceptance.peers.network import Ground, Network
+from tests.acceptance.peers.typed import Fork, typist
 from tests.acceptance.peers.waiting import until
 
-ROOT = Path(__file__).parents[3]
-COMPILED = ROOT / ".cache" / "compiled"  # what `make compiled` built of the sources
-
-
-def own_command(name: str) -> str:
-    """Return the path of one of our console scripts (`pbx-agent`, `licence-master`).
-
-    That of the wheel as it ships, when `make` built one, else of this Python's environment.
-    """
-    return str((COMPILED / "bin" if compiled_is_there() else Path(sys.executable).parent) / name)
-
-
-@cache
-def compiled_is_there() -> bool:
-    """Whether a wheel is installed in COMPILED; AssertionError when it is not of these sources."""
-    if not (COMPILED / ".made").exists():
-        return False
-    (place,) = COMPILED.glob("lib/python*/site-packages")
-    for package in ("agent", "licence_file", "licence_master", "licensing", "runtime", "telephony"):
-        for source in (ROOT / package).rglob("*.py"):
-            built = place / source.relative_to(ROOT)
-            same = built.exists() and built.read_bytes() == source.read_bytes()
-            assert same, f"{source.relative_to(ROOT)} changed after the wheel was built: make compiled"
-    return True
+# Started by a fork when a command names it so; by its path it is started as it is installed.
+FORKED = ("pbx-agent", "licence-master")
 
 
 class Program:
@@ -57,7 +36,9 @@ class Program:
     ) -> None:
         """Describe the process; with `ready` (a pattern of its log) `start` waits for that line.
 
-        It inherits `sockets` as from systemd; they stay open here, across its restarts.
+        `pbx-agent` and `licence-master` by their bare names are forks (typed.py), which take neither
+        `environment` nor `sockets`. It inherits `sockets` as from systemd; they stay open here, across its
+        restarts.
         """
         self.name = name
         self.folder = folder
@@ -67,8 +48,9 @@ class Program:
         self._ground = ground
         self._ready = ready
         self._environment = {**os.environ, **(environment or {})}
+        assert command[0] not in FORKED or not (environment or sockets), "only a start takes these"
         self._log_start = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Fork | None = None
 
     def __enter__(self) -> Self:
         """Start, and wait until ready."""
@@ -95,16 +77,28 @@ class Program:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
-            self._process = subprocess.Popen(
-                self._ground.inside([*self._activation(), *self._command]),
-                pass_fds=[sock.fileno() for sock in self._sockets],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-                env=self._environment,
-                start_new_session=True,
-            )
+            self._process = self._forked(log) if self._command[0] in FORKED else self._spawned(log)
+
+    def _forked(self, log: IO[bytes]) -> Fork:
+        return typist(own_python()).start(
+            self._command,
+            log.fileno(),
+            log.fileno(),
+            namespace=self._ground.pid,
+            directory=self.folder,
+        )
+
+    def _spawned(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._ground.inside([*self._activation(), *self._command]),
+            pass_fds=[sock.fileno() for sock in self._sockets],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=self.folder,
+            env=self._environment,
+            start_new_session=True,
+        )
 
     def _activation(self) -> list[str]:
         if not self._sockets:
@@ -113,7 +107,7 @@ class Program:
         return [sys.executable, str(Path(__file__).with_name("activated.py")), numbers]
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> subprocess.Popen[bytes] | Fork:
         """Return the running process."""
         assert self._process is not None, f"{self.name} is not running"
         return self._process
