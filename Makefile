@@ -31,7 +31,7 @@ else
 endif
 
 test-programs: packages asterisk compiled
-	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup $(addprefix --ignore=,$(COMPUTING))
+	@$(BIN)/python -m pytest --numprocesses=4 --dist=loadgroup $(addprefix --ignore=,$(COMPUTING))
 
 test-computing: .venv/.dev
 	@nice -n 19 $(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --timeout=900 $(COMPUTING) >.cache/$@.log 2>&1
