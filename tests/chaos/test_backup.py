@@ -167,7 +167,7 @@ async def test_a_restored_store_lends_nothing_before_everyone_has_answered(tmp_p
         await hq.sync({"seat": 10})
         assert hq.shares == {"seat": 10}
         master.command("release-site", "nice", "--yes")
-        assert master.logged("recovery.ended")
+        await asyncio.to_thread(master.wait_for, "recovery.ended", 1)
         assert "awaited" not in master.command("agents")
         await hq.sync({"seat": 6})
         await lyon.sync({"seat": 4})

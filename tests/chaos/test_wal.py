@@ -200,7 +200,7 @@ async def test_a_real_master_with_a_damaged_log_waits_for_everyone(tmp_path: Pat
                 await peer.hello({})
                 await peer.sync({})
             await first.sync({"seat": 25})
-            assert master.logged("recovery.ended")
+            await asyncio.to_thread(master.wait_for, "recovery.ended", 1)
             assert first.shares == {"seat": 25}
             assert sum(row["granted"] for row in master.ask("/shares")) <= CAPACITY
             assert "unbroken" in master.command("audit", "verify")
