@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := agent bench billing demo licence_file licence_master licensing packaging runtime setup.py telephony tests
 SHIPPED := $(shell find agent billing licence_file licence_master licensing runtime telephony -name "*.py")
 COMPILED := .cache/compiled
-COMPUTING := tests/billing tests/licensing tests/licence_file tests/planted tests/simulation tests/telephony tests/test_architecture.py
+COMPUTING := tests/billing tests/licensing tests/licence_file tests/planted tests/simulation tests/telephony
 # Real programs that the tests drive (Debian names); installed by `make test` where it may.
 PACKAGES := kamailio kamailio-extra-modules kamailio-presence-modules kamailio-tls-modules sip-tester baresip-core dnsmasq-base nftables iproute2 util-linux procps strace systemd tcpdump faketime etcd-server postgresql \
   libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-inter
@@ -31,7 +31,7 @@ else
 endif
 
 test-programs: packages asterisk compiled
-	@$(BIN)/python -m pytest --numprocesses=4 --dist=loadgroup $(addprefix --ignore=,$(COMPUTING))
+	@$(BIN)/python -m pytest --numprocesses=4 --dist=loadgroup $(addprefix --ignore=,$(COMPUTING) tests/test_architecture.py)
 
 test-computing: .venv/.dev
 	@nice -n 19 $(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --timeout=900 $(COMPUTING) >.cache/$@.log 2>&1
