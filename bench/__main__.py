@@ -173,7 +173,8 @@ def run(chosen: Sequence[Benchmark], console: Console, path: Path | None, *, qui
                 found[benchmark.name] = measure(Path(folder), partial(progress.advance, bar), rounds=rounds)
             if path is not None:
                 results.record(benchmark.name, found[benchmark.name], path)
-    print(results.markdown({"machine": results.machine(), "results": found}))
+    here = results.machine()
+    print(results.markdown({name: {**result, "machine": here} for name, result in found.items()}))
 
 
 def main(words: Sequence[str] | None = None) -> None:

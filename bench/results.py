@@ -1,4 +1,4 @@
-"""bench/results.json: what was measured, on which machine, and the same as a Markdown table."""
+"""bench/results.json: what was measured, each on which machine, and the same as a Markdown table."""
 
 import json
 import os
@@ -35,34 +35,38 @@ def file_system(folder: Path) -> str:
 
 
 def read(path: Path = PATH) -> dict[str, Any]:
-    """Return the content of the file, empty results if there is none."""
-    return json.loads(path.read_text()) if path.exists() else {"machine": machine(), "results": {}}
+    """Return the results in the file by name; each has the machine on which it was taken."""
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def record(name: str, result: dict[str, object], path: Path = PATH) -> None:
-    """Write one result beside the others, and this machine: {"value", "unit", "ours", "peer", …}."""
-    results = {**read(path)["results"], name: result}
-    content = {"machine": machine(), "results": dict(sorted(results.items()))}
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    """Write one result beside the others, with this machine: {"value", "unit", "ours", "peer", …}."""
+    results = {**read(path), name: {**result, "machine": machine()}}
+    path.write_text(json.dumps(dict(sorted(results.items())), indent=2, ensure_ascii=False) + "\n")
 
 
-def markdown(content: dict[str, Any]) -> str:
-    """Return the results as a table, the machine below it; `ours` and `peer` are medians of the rounds.
+def markdown(results: dict[str, Any]) -> str:
+    """Return the results as a table, the machines below it; `ours` and `peer` are medians of the rounds.
 
     In each line a ratio above 1 says that ours is faster.
     """
-    lines = ["| benchmark | ours | lowest to highest | peer | lowest to highest | ratio | the peer is |"]
-    lines.append("|---|---:|---:|---:|---:|---:|---|")
-    for name, entry in content["results"].items():
+    lines = ["| benchmark | ours | lowest to highest | peer | lowest to highest | ratio | the peer is | on |"]
+    lines.append("|---|---:|---:|---:|---:|---:|---|---:|")
+    machines: list[dict[str, object]] = []
+    for name, entry in results.items():
         cells: list[object] = [name]
         for side in ("ours", "peer"):
             values = [each[side] for each in entry["rounds"]]
             cells += [entry[side], f"{min(values)} to {max(values)}"]
-        cells += [_ratio(entry), entry["peer_name"]]
+        if entry["machine"] not in machines:
+            machines.append(entry["machine"])
+        cells += [_ratio(entry), entry["peer_name"], machines.index(entry["machine"]) + 1]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
-    host = content["machine"]
-    versions = f"Linux {host['kernel']}, Python {host['python']}, {host['file_system']}"
-    lines += ["", f"{host['cpu']}, {host['cores']} cores, {versions}."]
+    lines.append("")
+    for number, host in enumerate(machines, start=1):
+        versions = f"Linux {host['kernel']}, Python {host['python']}"
+        disk = host.get("file_system", "file system not noted")
+        lines.append(f"{number}. {host['cpu']}, {host['cores']} cores, {versions}, {disk}.")
     return "\n".join(lines) + "\n"
 
 

@@ -123,10 +123,8 @@ def test_cpu_time_of_a_process_and_its_ended_children_is_counted(network: Networ
 def test_a_figure_is_taken_from_the_shipped_programs(measure: Measure, unit: str, tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     run([Benchmark("figure", measure, 1, measure)], Console(quiet=True), path, quick=False)
-    content = results.read(path)
-    assert sorted(content) == ["machine", "results"]
-    figure = content["results"]["figure"]
-    assert sorted(figure) == ["ours", "peer", "peer_name", "rounds", "unit", "value"]
+    figure = results.read(path)["figure"]
+    assert sorted(figure) == ["machine", "ours", "peer", "peer_name", "rounds", "unit", "value"]
     assert figure["unit"] == unit
     assert figure["value"] > 0
     (line,) = figure["rounds"]
@@ -171,9 +169,16 @@ def test_results_are_kept_beside_each_other(tmp_path: Path) -> None:
     results.record("b", {"value": 0.7, **entry, "unit": "ratio"}, path)
     results.record("a", {"value": 5, **entry}, path)
     content = results.read(path)
-    assert list(content["results"]) == ["a", "b"]
-    for line in ("| a | 5 | 5 to 6 | 3 | 2 to 3 | 0.6 | x |", "| b | 5 | 5 to 6 | 3 | 2 to 3 | 0.7 | x |"):
-        assert line in results.markdown(content)
+    assert list(content) == ["a", "b"]
+    content["c"] = {**content["a"], "machine": {**content["a"]["machine"], "cpu": "another"}}
+    table = results.markdown(content).splitlines()
+    assert table[2:5] == [
+        "| a | 5 | 5 to 6 | 3 | 2 to 3 | 0.6 | x | 1 |",
+        "| b | 5 | 5 to 6 | 3 | 2 to 3 | 0.7 | x | 1 |",
+        "| c | 5 | 5 to 6 | 3 | 2 to 3 | 0.6 | x | 2 |",
+    ]
+    assert [line[:3] for line in table[6:]] == ["1. ", "2. "]
+    assert "another" in table[7]
 
 
 def test_the_table_stands_between_its_markers(tmp_path: Path) -> None:
