@@ -1,5 +1,6 @@
 """Property tests run the same examples each time; `make chaos` draws new ones and prints what failed.
 
+No example has a deadline by the clock: they take what others leave of the processors (Makefile).
 A planted bug (tests/planted) only has to be noticed: then no shortest example is looked for.
 """
 
@@ -13,9 +14,9 @@ from hypothesis import Phase, settings
 
 from tests.alone import room_of_this_run
 
-settings.register_profile("steady", derandomize=True, print_blob=True)
-settings.register_profile("chaos", print_blob=True)
-settings.register_profile("planted", derandomize=True, phases=[Phase.explicit, Phase.generate])
+settings.register_profile("steady", derandomize=True, print_blob=True, deadline=None)
+settings.register_profile("chaos", print_blob=True, deadline=None)
+settings.register_profile("planted", derandomize=True, phases=[Phase.explicit, Phase.generate], deadline=None)
 settings.load_profile(
     "planted" if os.environ.get("PLANTED") else "chaos" if os.environ.get("CHAOS") else "steady"
 )
