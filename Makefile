@@ -23,11 +23,11 @@ demo: .venv/.run        ## two sites, a master, real SIP on loopback; ARGS=--onc
 # look at the clock, leave of the processors; what they say is shown at the end.
 test:                   ## everything; set-up included
 ifdef ARGS
-	@$(MAKE) --no-print-directory --jobs=3 packages asterisk compiled
+	@$(MAKE) --no-print-directory --jobs=3 packages asterisk check compiled
 	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup $(ARGS)
 else
-	@mkdir -p .cache; $(MAKE) --no-print-directory --jobs --keep-going check test-programs test-computing test-core; ended=$$?; \
-	cat .cache/test-computing.log .cache/test-core.log; exit $$ended
+	@mkdir -p .cache; rm -f .cache/test-*.log; $(MAKE) --no-print-directory --jobs --keep-going check test-programs test-computing test-core; ended=$$?; \
+	cat .cache/test-*.log; exit $$ended
 endif
 
 test-programs: packages asterisk compiled
