@@ -15,6 +15,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 from runtime.escaping import escape
 
 LONGEST_TRACEBACK = 8_000
+_JSON = json.JSONEncoder(default=str, ensure_ascii=False)
 
 
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
@@ -58,7 +59,7 @@ def _shorten_traceback(_logger: WrappedLogger, _method: str, event: EventDict) -
 
 def render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     """One JSON object on one line, valid whatever the values hold."""
-    return escape(json.dumps(event, default=str, ensure_ascii=False))
+    return escape(_JSON.encode(event))
 
 
 def render_text(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

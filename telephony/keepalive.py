@@ -81,7 +81,9 @@ class KeepAlives:
 def is_behind_nat(contact: str, flow: Flow) -> bool:
     """Whether a phone calls itself by another host than the one its messages come from."""
     named = read_aor(contact.encode())
-    return named is None or _address(named.host) != _address(flow.host)
+    if named is None:
+        return True
+    return named.host != flow.host and _address(named.host) != _address(flow.host)
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | str:

@@ -28,7 +28,7 @@ class Chronicle:
     """The events of one site; `last_number` is the last one that was ever given."""
 
     def __init__(self, pbx: str, journal: Journal, clock: Clock, last_number: int) -> None:
-        self._log = logger(pbx=pbx)
+        self._log = logger(pbx=pbx).bind()  # a line for each registration: it is put together once
         self._journal = journal
         self._clock = clock
         self._number = last_number

@@ -5,14 +5,12 @@ Each program is put together as its `main` does, from the same parts, over simul
 
 import asyncio
 import base64
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from random import Random
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.config import PbxEntry
 from agent.service.opening import Around, OpenPbx
@@ -33,11 +31,12 @@ from licensing import wire
 from licensing.catalogue import Catalogue
 from runtime.ballast import Ballast, Room
 from runtime.config import parse
-from runtime.signing import SigningKey, request_type
+from runtime.signing import request_type
 from telephony.address import Flow
 from tests.simulation.services.disk import Disk, SimulatedDatabase
 from tests.simulation.services.loop import SeededLoop
 from tests.simulation.services.process import MachineClock, Process
+from tests.simulation.services.seals import signing_key
 from tests.simulation.services.wan import RESET, Answer, Asked, Told, Wan, WanLink, call, exchange
 
 INSTALLATION = "acme"
@@ -65,11 +64,6 @@ class SimulatedBallast(Ballast):
     def look(self) -> Room:
         """As it was set."""
         return self.room
-
-
-def signing_key(name: str) -> SigningKey:
-    """A real Ed25519 key, the same for each run."""
-    return SigningKey(Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest()))
 
 
 @cache

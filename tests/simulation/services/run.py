@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from tests.simulation.services.seals import sealed
 from tests.simulation.services.world import World
 
 SHOWN = 60
@@ -40,7 +41,8 @@ def run(seeds: Iterable[int]) -> Simulated:
     """Run all of them; SeedFailedError at the first that fails."""
     gc.freeze()  # worlds leave garbage: what was there before them is not looked through for it
     try:
-        return _run(seeds)
+        with sealed():
+            return _run(seeds)
     finally:
         gc.unfreeze()
 
