@@ -81,13 +81,13 @@ lock: .venv/.dev
 
 .venv/.run: .venv/.made requirements.lock pyproject.toml
 	@echo "installing into .venv (the first time takes a minute) ..."
-	@test -e .venv/.dev || $(PIP) install --no-compile --require-hashes --requirement requirements.lock
+	@test -e .venv/.dev || $(PIP) install --no-compile --no-deps --require-hashes --requirement requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.dev: .venv/.made requirements-dev.lock pyproject.toml
 	@echo "installing into .venv (the first time takes a minute) ..."
-	@$(PIP) install --no-compile --require-hashes --requirement requirements-dev.lock
+	@$(PIP) install --no-compile --no-deps --require-hashes --requirement requirements-dev.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 

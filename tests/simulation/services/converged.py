@@ -62,13 +62,11 @@ def _units(world: "World") -> str:
         if site.agent.open is not None and site.agent.open.site.seats.recovering
         for counts in site.agent.open.site.seats.counts().values()
     )
-    noted = sum(state is Seat.HELD for state in states.values())
     fit = min(_fitting(world), len(states))
-    surplus = sum(state is Seat.SURPLUS for state in states.values())
-    if surplus and used < fit:
-        return f"{surplus} surplus, {used} of {fit} used"
     if used + doubting < fit:
-        return f"{used} of {fit} phones are in ({doubting} units held back in doubt); {durable.lent} {noted}"
+        surplus = sum(state is Seat.SURPLUS for state in states.values())
+        told = f"{used} of {fit} phones have units, {surplus} have none, {doubting} are held back in doubt"
+        return f"{told}; {durable.lent}"
     return ""
 
 

@@ -36,6 +36,7 @@ class SimulatedSite:
         self._came: dict[tuple[str, bytes], int] = {}  # when each REGISTER came first, until it is forwarded
         self._seen: set[tuple[str, bytes]] = set()
         self._told: set[bytes] = set()
+        self._first: dict[tuple[str, int], int] = {}  # by CSeq: the end that its first 200 gave a binding, us
         self._underway: set[str] = set()
         for number in range(mix.phones):
             user = f"{agent.name}{number}"
@@ -113,9 +114,11 @@ class SimulatedSite:
         """A 2xx of the PBX on its way to the guard: who is bound until when, no earlier than there."""
         if not data.startswith(b"SIP/2.0 200"):
             return
-        user, ends, now_us = "", dict[bytes, int](), self.world.loop.now_us
+        user, cseq, ends, now_us = "", 0, dict[bytes, int](), self.world.loop.now_us
         for name, line in headers_of(data):
-            if name == b"to":
+            if name == b"cseq":
+                cseq = int(value_of(line).split()[0])
+            elif name == b"to":
                 user = value_of(line).partition(b"sip:")[2].partition(b"@")[0].decode()
             elif name == b"contact":
                 contact, _, seconds = value_of(line).rpartition(b";expires=")
@@ -125,6 +128,7 @@ class SimulatedSite:
         if not ends:
             self.record.live[user] = before if any(before.values()) and self.world.mix.lan_loss else {}
             return
+        self._first.setdefault((user, cseq), max(ends.values()))
         self.record.live[user] = {contact: max(end, before.get(contact, 0)) for contact, end in ends.items()}
 
     def _forwarded(self, data: bytes) -> None:
@@ -148,9 +152,7 @@ class SimulatedSite:
         assert pbx is not None
         now_us = self.world.loop.now_us
         for user, end in self.acked.items():
-            # A 200 that waited for the disk came late to the phone: its binding ends when the PBX said.
-            bound = end > now_us and any(said > now_us for said in self.record.live[user].values())
-            if bound and self.pbx.holds(user) and not pbx.site.guard.holds(user):
+            if end > now_us and self.pbx.holds(user) and not pbx.site.guard.holds(user):
                 raise BrokenError(f"{user} was told 200 until {end} and is forgotten")
         granted_us = self.world.mix.granted_s * 1_000_000
         for user, ends in self.record.live.items():
@@ -159,6 +161,7 @@ class SimulatedSite:
             self.record.live[user] = dict.fromkeys(known, now_us + granted_us) if held else {}
         self.record.waits.clear()
         self._came.clear()
+        self._first.clear()
         self._underway.clear()
         if pbx.site.seats.recovering:
             self.record.floor = dict(self.record.caps)
@@ -214,7 +217,9 @@ class SimulatedSite:
             raise BrokenError(f"{user} was registered and is refused: {final}")
         self._was_answered(user, began, final)
         if final.status == 200 and expires_s:
-            self.acked[user] = loop.now_us + final.expires_s * 1_000_000
+            # A 200 that waited for the disk, or was lost, comes late: the binding ends when the PBX said.
+            end = loop.now_us + final.expires_s * 1_000_000
+            self.acked[user] = min(end, self._first.get((user, phone.cseq), end))
         elif final.status == 200 or (self.acked.get(user, 0) <= loop.now_us):
             self.acked.pop(user, None)
         return final
