@@ -35,17 +35,14 @@ class Chronicle:
         self._window_ms = 0
         self._lines = 0
 
-    def tell(self, events: Sequence[SeatEvent], now_ms: int) -> bool:
-        """Number what the seats did, keep it for the master, and log it; False when there is no news."""
-        if not events:
-            return False
+    def tell(self, events: Sequence[SeatEvent], now_ms: int) -> None:
+        """Number what the seats did, keep it for the master, and log it."""
         offset_ms = self._clock.wall_ms() - now_ms
         first = self._number + 1
         self._number += len(events)
         self._journal.add_activity([event.activity(first + i, offset_ms) for i, event in enumerate(events)])
         for event in events:
             self._spoken(event)
-        return True
 
     def _spoken(self, event: SeatEvent) -> None:
         facts = {"object": shorten(event.object), "kind": event.kind, "class_": event.class_}

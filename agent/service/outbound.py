@@ -6,7 +6,7 @@ What is about registrations never leaves before what it rests on is on disk (sip
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from agent.service.carriers import Carriers
@@ -34,6 +34,7 @@ class Outbound:
         self._clock = clock
         self._send: Sender | None = None
         self._noting = 0
+        self._behind: list[Callable[[], None]] = []  # of the newest note
         self._waiting = 0
         self._recording: asyncio.Future[None] | None = (
             None  # the newest first binding that is not on disk yet
@@ -82,7 +83,18 @@ class Outbound:
         elif reserved or any(groups):
             stored = self._journal.reserve(reserved) if reserved else self._journal.barrier()
             self._noting += 1
-            stored.add_done_callback(partial(self._noted, groups))
+            self._behind = []
+            stored.add_done_callback(partial(self._noted, groups, self._behind))
+
+    def behind(self, work: Callable[[], None]) -> None:
+        """Do this in one step with what came of the messages before it: now, unless that waits for a note.
+
+        What it writes is then in no earlier transaction: no history tells of a binding that a crash undid.
+        """
+        if self._noting:
+            self._behind.append(work)
+        else:
+            work()
 
     def forget_failed(self) -> None:
         """Take the notes of reservations away that ended without a binding."""
@@ -90,12 +102,19 @@ class Outbound:
             self._journal.forget_reservations(self._verdict.failed)
             self._verdict.failed = []
 
-    def _noted(self, groups: Sequence[Sequence[Output]], stored: asyncio.Future[None]) -> None:
+    def _noted(
+        self,
+        groups: Sequence[Sequence[Output]],
+        behind: Sequence[Callable[[], None]],
+        stored: asyncio.Future[None],
+    ) -> None:
         self._noting -= 1
         if _is_stored(stored):
             now_ms = self._clock.monotonic_ms()
             for outputs in groups:
                 self._in_order(outputs, now_ms)
+            for work in behind:
+                work()
 
     def _in_order(self, outputs: Sequence[Output], now_ms: int) -> None:
         """Store the records, which come first; all else waits for them, also for those of other messages.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from agent.service.alarms import Alarms, DenialAlarms
 from agent.service.chronicle import Chronicle
@@ -12,6 +13,7 @@ from agent.service.seats import SeatVerdict
 from agent.store.journal import Journal
 from licensing import wire
 from licensing.codes import Code
+from licensing.history import SeatEvent
 from licensing.site import record as records
 from licensing.site import share
 from licensing.site.record import ShareRecord
@@ -163,12 +165,16 @@ class Site:
                     self.outbound.in_order([self.guard.settle(name, decision, now_ms)], now_ms)
             self.outbound.forget_failed()
             self.desk.write()
-            if self._chronicle.tell(self.seats.drain_events(), now_ms):
-                self._mention()
+            if events := self.seats.drain_events():
+                self.outbound.behind(partial(self._tell, events))
             if self.seats.urgent:
                 self._speak()
         if self._timer_ms > now_ms + SHORTEST_TIMER_MS:
             self._look_again(now_ms, SHORTEST_TIMER_MS)
+
+    def _tell(self, events: Sequence[SeatEvent]) -> None:
+        self._chronicle.tell(events, self._clock.monotonic_ms())
+        self._mention()
 
     def _moved(self) -> None:
         """A use began or ended."""

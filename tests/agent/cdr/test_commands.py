@@ -35,6 +35,7 @@ async def config(house: House) -> AsyncIterator[Path]:
         body = b"".join(map(line, range(1, 6)))
         assert await post(client, f"http://127.0.0.1:{port}/", body) == 200
         await house.master.until_records(lambda: len(house.master.records()) == 5)
+        await until(lambda: house.status()["cdrs"]["waiting"] == 0)  # the agent knows that they arrived
         yield path
 
 

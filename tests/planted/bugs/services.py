@@ -102,6 +102,15 @@ BUGS = (
         test="tests/simulation/test_services.py::test_every_seed_holds[0]",
     ),
     Bug(
+        name="history-before-the-binding",
+        lesson="history that a crash undid: a holder for ever at the master",
+        file="agent/service/outbound.py",
+        before="        if self._noting:\n            self._behind.append",
+        after="        if not self:\n            self._behind.append",
+        harness="seeded simulation",
+        test="tests/simulation/test_services.py::test_every_seed_holds[5]",
+    ),
+    Bug(
         name="phone-told-before-durable",
         lesson="durability below promise",
         file="agent/service/outbound.py",

@@ -19,9 +19,11 @@ from licensing.site.occupancy import State as Seat
 from licensing.state import State
 from runtime.store import Statement
 from tests.simulation.services.machines import AgentMachine, MasterMachine
+from tests.simulation.services.sip import DOMAIN
 from tests.simulation.services.wan import Asked, Told
 
 FAMILY = ("seat", "virtual_seat")
+STAYS = {"held", "surplus"}
 EXAMINED = {"epoch_old", "seq_old", "hello_needed", "agent_revoked", "clone_suspected"}
 GRAIN_US = 60_000  # timers that are due within 10 ms are served together
 PATIENCE_MS = 12_000  # for a turn; for a unit it is 2 s (licensing.site.waiting)
@@ -46,6 +48,7 @@ class SiteRecord:
     told: list[tuple[int, str, str]] = field(default_factory=list)  # durable activity: n, object, event
     waits: dict[str, int] = field(default_factory=dict)
     bound: set[str] = field(default_factory=set)  # AORs with a binding on disk
+    reserved: set[str] = field(default_factory=set)  # objects with a reservation on disk
     longest_s: int = 0
     looked_us: int = 0
 
@@ -87,12 +90,14 @@ class Watch:
         """A transaction of the master."""
         self._changed = True
         before = self.durable
-        for sql, rows in statements:
+        for (
+            sql,
+            rows,
+        ) in statements:  # several changes share a transaction: an answer goes with what is before it
             if sql.startswith("INSERT INTO event"):
                 for row in rows:
                     self._event(row[4])  # type: ignore[arg-type] # body
-        for sql, rows in statements:
-            if sql.startswith("INSERT OR REPLACE INTO answer"):
+            elif sql.startswith("INSERT OR REPLACE INTO answer"):
                 for row in rows:
                     self._answer(str(row[0]), row[6])  # type: ignore[arg-type] # body
         if self.durable is not before:
@@ -141,6 +146,7 @@ class Watch:
         """A transaction of an agent."""
         self._changed = True
         site = self.sites[name]
+        news: dict[str, str] = {}
         for sql, rows in statements:
             if sql.startswith("INSERT OR REPLACE INTO share"):
                 for row in rows:
@@ -151,10 +157,18 @@ class Watch:
                 for _, body in rows:
                     event = msgspec.msgpack.decode(body, type=wire.Activity)  # type: ignore[arg-type]
                     site.told.append((event.n, event.object, event.event))
+                    news[event.object] = event.event
             elif sql.startswith("DELETE FROM binding"):
                 site.bound.difference_update(str(row[0]) for row in rows)
             elif sql.startswith("INSERT OR REPLACE INTO binding"):
                 site.bound.update(str(row[0]) for row in rows)
+            elif sql.startswith("DELETE FROM reservation"):
+                site.reserved.difference_update(str(row[0]) for row in rows)
+            elif sql.startswith("INSERT OR REPLACE INTO reservation"):
+                site.reserved.update(str(row[0]) for row in rows)
+        for user, last in news.items():
+            known = f"{user}@{DOMAIN}" in site.bound or user in site.reserved
+            self.require(known or last not in STAYS, f"history tells {user} {last}, and no disk knows of it")
 
     def ports(self) -> int:
         """Ports installed, by the durable ledger."""
