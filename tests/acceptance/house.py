@@ -34,6 +34,7 @@ INSTALLATION = "acme"
 SO_RCVBUFFORCE = 33  # Python does not name it
 RECEIVE_BUFFER = 4 << 20
 NO_LINGER = {"user": 0}
+PATIENCE_S = 20.0  # ready comes before the admin API: on busy cores with a faked clock over 5 s
 
 
 @dataclass(frozen=True)
@@ -482,7 +483,8 @@ def ask(uds: Path, path: str) -> Any:
 
 def _local(uds: Path) -> httpx.Client:
     # Tests ask a hundred times a second; loading a store of CAs for that, unused, would cost 40 ms each time.
-    return httpx.Client(transport=httpx.HTTPTransport(uds=str(uds), verify=False), base_url="http://local")
+    transport = httpx.HTTPTransport(uds=str(uds), verify=False)
+    return httpx.Client(transport=transport, base_url="http://local", timeout=PATIENCE_S)
 
 
 def _answered(answer: httpx.Response) -> Any:

@@ -51,7 +51,13 @@ def test_a_command_that_takes_too_long_is_killed() -> None:
 def surroundings(pid: int) -> dict[str, object]:
     """What the kernel knows of a process and its parent gave it; files by name, sockets by number."""
     home = Path("/proc", str(pid))
-    status = dict(line.split(":\t", 1) for line in (home / "status").read_text().splitlines())
+
+    def status_of() -> dict[str, str]:
+        return dict(line.split(":\t", 1) for line in (home / "status").read_text().splitlines())
+
+    # Who starts a thread blocks all signals for a moment (clone(2) in the C library).
+    until(lambda: int(status_of()["SigBlk"], 16) == 0, what="no signal is blocked")
+    status = status_of()
     files = [os.readlink(path) for path in (home / "fd").iterdir() if path.is_symlink()]
     return {
         "leads": (os.getsid(pid) == pid, os.getpgid(pid) == pid),
