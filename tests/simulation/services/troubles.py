@@ -1,12 +1,13 @@
 """What goes wrong, and how it is mended: crashes, stops, full disks, cuts, the operator's doings."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from runtime.ballast import Room
-from runtime.store import Statement
+from runtime.store import Statement, StoreFailedError
 from tests.simulation.services.machines import AgentMachine, MasterMachine
 from tests.simulation.services.mix import Fault
 from tests.simulation.services.process import Process
@@ -247,7 +248,13 @@ class Troubles:
         await asyncio.sleep(0.5)
         process, installation = world.master.process, world.master.installation
         if process is not None and installation is not None:
-            task = process.spawn(installation.administration.release_site(agent.name, "operator"))
+            work = installation.administration
+
+            async def order() -> None:
+                with contextlib.suppress(StoreFailedError):  # as `World._ordered`: nothing was promised
+                    await work.release_site(agent.name, "operator")
+
+            task = process.spawn(order())
             await world.until(lambda: task.done() or not process.alive, 10)
         await asyncio.sleep(fault.for_s)
         world.wan.cut.discard(agent.name)
