@@ -35,9 +35,9 @@ class Chronicle:
         self._window_ms = 0
         self._lines = 0
 
-    def tell(self, events: Sequence[SeatEvent], now_ms: int) -> None:
+    def tell(self, events: Sequence[SeatEvent]) -> None:
         """Number what the seats did, keep it for the master, and log it."""
-        offset_ms = self._clock.wall_ms() - now_ms
+        offset_ms = self._clock.wall_ms() - self._clock.monotonic_ms()
         first = self._number + 1
         self._number += len(events)
         self._journal.add_activity([event.activity(first + i, offset_ms) for i, event in enumerate(events)])

@@ -173,7 +173,7 @@ class Site:
             self._look_again(now_ms, SHORTEST_TIMER_MS)
 
     def _tell(self, events: Sequence[SeatEvent]) -> None:
-        self._chronicle.tell(events, self._clock.monotonic_ms())
+        self._chronicle.tell(events)
         self._mention()
 
     def _moved(self) -> None:

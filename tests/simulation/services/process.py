@@ -1,14 +1,22 @@
 """A process that can be killed between any two steps, and the machine whose clocks it reads."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 from runtime.clock import Monotonic, Wall
+from runtime.store import StoreFailedError
 from tests.simulation.services.loop import OWNER, SeededLoop
 
 Result = TypeVar("Result")
+
+
+async def ordered(work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """What an operator asks of a process: one that stops, or whose disk fails, has promised nothing."""
+    with contextlib.suppress(StoreFailedError):
+        await work()
 
 
 class MachineClock:

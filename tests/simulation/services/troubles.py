@@ -1,16 +1,15 @@
 """What goes wrong, and how it is mended: crashes, stops, full disks, cuts, the operator's doings."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from runtime.ballast import Room
-from runtime.store import Statement, StoreFailedError
+from runtime.store import Statement
 from tests.simulation.services.machines import AgentMachine, MasterMachine
 from tests.simulation.services.mix import Fault
-from tests.simulation.services.process import Process
+from tests.simulation.services.process import Process, ordered
 
 if TYPE_CHECKING:
     from tests.simulation.services.world import World
@@ -248,13 +247,8 @@ class Troubles:
         await asyncio.sleep(0.5)
         process, installation = world.master.process, world.master.installation
         if process is not None and installation is not None:
-            work = installation.administration
-
-            async def order() -> None:
-                with contextlib.suppress(StoreFailedError):  # as `World._ordered`: nothing was promised
-                    await work.release_site(agent.name, "operator")
-
-            task = process.spawn(order())
+            release = partial(installation.administration.release_site, agent.name, "operator")
+            task = process.spawn(ordered(release))
             await world.until(lambda: task.done() or not process.alive, 10)
         await asyncio.sleep(fault.for_s)
         world.wan.cut.discard(agent.name)

@@ -90,10 +90,7 @@ class Watch:
         """A transaction of the master."""
         self._changed = True
         before = self.durable
-        for (
-            sql,
-            rows,
-        ) in statements:  # several changes share a transaction: an answer goes with what is before it
+        for sql, rows in statements:  # of several changes: an answer goes with what stands before it
             if sql.startswith("INSERT INTO event"):
                 for row in rows:
                     self._event(row[4])  # type: ignore[arg-type] # body

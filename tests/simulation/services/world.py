@@ -1,7 +1,6 @@
 """One seed: machines, phones and an operator on one loop, until calm; then everything must have converged."""
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
@@ -20,7 +19,7 @@ from tests.simulation.services.converged import unfinished
 from tests.simulation.services.loop import SeededLoop, StuckError
 from tests.simulation.services.machines import AgentMachine, MasterMachine
 from tests.simulation.services.mix import Mix, draw
-from tests.simulation.services.process import Process
+from tests.simulation.services.process import Process, ordered
 from tests.simulation.services.site import SimulatedSite
 from tests.simulation.services.troubles import Machine, Troubles
 from tests.simulation.services.wan import Wan
@@ -188,10 +187,6 @@ class World:
         self.watch.possible = before | after
         done: list[object] = []
 
-        async def order() -> None:
-            with contextlib.suppress(StoreFailedError):  # it stops, or its disk fails: nothing was promised
-                await place()
-
         async def place() -> None:
             work = installation.administration
             item = Item(type_, abs(count))
@@ -201,7 +196,7 @@ class World:
             else:
                 done.append(await work.remove([item], dry_run=False, actor="operator"))
 
-        process.spawn(order())
+        process.spawn(ordered(place))
         await self.until(lambda: bool(done) or not process.alive, 60)
         if done and process.alive:
             self.watch.possible = after if isinstance(done[0], Restocking) else before
