@@ -12,7 +12,7 @@ from telephony.address import Flow
 class Binding:
     """One contact the PBX holds: the flow its REGISTER came by, monotonic end, seconds the PBX granted.
 
-    Only its end ever changes, by a refresh (`Bindings.prolong`).
+    Only its end ever changes, by a refresh (`Bindings.prolong`, `Bindings.outlast`).
     """
 
     contact: str
@@ -86,6 +86,13 @@ class Bindings:
         """
         for binding in registration.bindings:
             binding.expires_ms = now_ms + 1000 * binding.granted_s
+
+    def outlast(self, aor: str, until_ms: int) -> None:
+        """No binding of this AOR ends before: its refresh is under way, the PBX may grant it until then."""
+        registration = self._by_aor.get(aor)
+        if registration is not None:
+            for binding in registration.bindings:
+                binding.expires_ms = max(binding.expires_ms, until_ms)
 
     def expire(self, now_ms: int) -> list[Registration]:
         """Take out what ended at `now_ms` or before; the registrations that changed, as they were before."""

@@ -221,6 +221,8 @@ class Registrations:
         edits |= self._hop.forward(request, relay.flow, pbx, path, sip.PATH, branch)
         data = self._hop.build(request, edits, pbx)
         self._transactions.send(relay, branch, data, now_ms)
+        if relay.matter.opening:
+            self.bindings.outlast(relay.matter.subject.aor, relay.give_up_ms)
         return Send(pbx, data)
 
     def _refuse(self, relay: Relay, refused: Refused, now_ms: int) -> list[Output]:

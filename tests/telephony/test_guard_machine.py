@@ -62,8 +62,8 @@ class GuardMachine(RuleBasedStateMachine):
 
     def take_in(self, outputs: list[Output]) -> None:
         """Follow the outputs: which requests were forwarded, which ended, what was recorded."""
-        for output in outputs:
-            if isinstance(output, Record):
+        for output in sorted(outputs, key=lambda output: isinstance(output, Record)):
+            if isinstance(output, Record):  # after what was forwarded: bindings outlast their refresh
                 ends = {self.device_of(b.contact): b.expires_ms for b in output.bindings}
                 user = output.aor.partition("@")[0]
                 assert ends == self.bound.get(user, {}), "a record tells what the model holds"
@@ -80,12 +80,21 @@ class GuardMachine(RuleBasedStateMachine):
                 continue
             if send.flow == PBX:
                 assert asked.forwarded in (b"", send.data), "a repeat has the same bytes"
-                asked.forwarded_ms = asked.forwarded_ms if asked.forwarded else self.scene.now
+                if not asked.forwarded:
+                    asked.forwarded_ms = self.scene.now
+                    self.outlast(asked)
                 asked.forwarded = send.data
             elif status(send.data) >= 200:
                 assert asked.final in (b"", send.data)
                 asked.final = send.data
                 asked.ended_ms = self.scene.now if asked.ended_ms is None else asked.ended_ms
+
+    def outlast(self, asked: Asked) -> None:
+        """While the PBX may grant a refresh, what it refreshes does not end (decision 0055)."""
+        if asked.expires:
+            until = self.scene.now + GIVE_UP_MS
+            ends = self.bound.get(asked.user, {})
+            self.bound[asked.user] = {device: max(end, until) for device, end in ends.items()}
 
     def branch(self, asked: Asked) -> str:
         return asked.data.split(b"branch=z9hG4bK-")[1].split(b"\r\n")[0].decode()

@@ -220,6 +220,41 @@ def test_binding_expires_exactly() -> None:
     ]
 
 
+def test_what_a_refresh_on_its_way_prolongs_does_not_end_before_the_pbx_has_answered() -> None:
+    scene = Scene(units=1)
+    scene.accepted(register(), CONTACT)
+    scene.now = 60_000
+    asked = only_send(scene.receive(register(cseq=2)), PBX)
+    scene.at(61_000)
+    assert scene.verdict.held == {"anna"}, "the PBX may grant it yet"
+    scene.now = 62_000
+    outputs = scene.from_pbx(answer(asked, 200, CONTACT))
+    assert status(only_send(outputs, ANNA)) == 200
+    assert not records(outputs), "it never ended"
+    scene.at(122_000)
+    assert scene.verdict.held == set(), "60 s after the answer"
+
+
+def test_a_refresh_that_the_pbx_never_answers_ends_with_its_transaction() -> None:
+    scene = Scene(units=1)
+    scene.accepted(register(), CONTACT)
+    scene.now = 60_000
+    scene.receive(register(cseq=2))
+    scene.at(91_999)
+    assert scene.verdict.held == {"anna"}
+    scene.at(92_000)
+    assert scene.verdict.held == set()
+
+
+def test_a_phone_that_leaves_is_not_kept_by_its_own_request() -> None:
+    scene = Scene(units=1)
+    scene.accepted(register(), CONTACT)
+    scene.now = 60_000
+    scene.receive(register(cseq=2, expires=0))
+    scene.at(61_000)
+    assert scene.verdict.held == set()
+
+
 def test_a_refresh_at_the_instant_of_expiry_is_a_new_draw() -> None:
     scene = Scene(units=1)
     scene.accepted(register(), CONTACT)

@@ -111,6 +111,15 @@ BUGS = (
         test="tests/simulation/test_services.py::test_every_seed_holds[5]",
     ),
     Bug(
+        name="refresh-under-way-is-nobodys",
+        lesson="a PBX grants what nobody counts",
+        file="telephony/registration.py",
+        before="        if relay.matter.opening:\n            self.bindings.outlast(",
+        after="        if not relay:\n            self.bindings.outlast(",
+        harness="stateful property test of the guard",
+        test="tests/telephony/test_guard_machine.py",
+    ),
+    Bug(
         name="phone-told-before-durable",
         lesson="durability below promise",
         file="agent/service/outbound.py",

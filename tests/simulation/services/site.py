@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from licensing.site.occupancy import State as Seat
 from telephony.address import Flow
+from telephony.sip.transaction import GIVE_UP_MS
 from tests.simulation.services.machines import AgentMachine
 from tests.simulation.services.sip import DOMAIN, Final, Pbx, Phone, headers_of, user_of, value_of
 from tests.simulation.services.watch import BrokenError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 DRAWN = (Seat.RESERVED, Seat.PASSING)
 UNITS = (*DRAWN, Seat.HELD, Seat.SURPLUS)  # the last two were found after a crash, by a noted reservation
+CALMER = 5  # times the pause in which who is refused in calm asks again: there are moments without news
 ANSWERED_WITHIN_S = 14.0  # who waits for its turn waits up to 12 s
 
 
@@ -38,6 +40,7 @@ class SimulatedSite:
         self._told: set[bytes] = set()
         self._first: dict[tuple[str, int], int] = {}  # by CSeq: the end that its first 200 gave a binding, us
         self._underway: set[str] = set()
+        self._asking: set[tuple[str, bytes]] = set()  # REGISTERs that went to the PBX
         for number in range(mix.phones):
             user = f"{agent.name}{number}"
             self.phones.append(Phone(world.loop, user, f"{agent.net}.{10 + number}", self._from_phone))
@@ -96,6 +99,7 @@ class SimulatedSite:
             if data.startswith(b"REGISTER "):
                 self._underway.add(user_of(data))
                 self._forwarded(data)
+                self._outlast(data)
             for delay in self._wire(0.003):
                 self.world.later(delay, self.pbx.receive, data)
             return
@@ -146,6 +150,15 @@ class SimulatedSite:
         if state not in UNITS:
             raise BrokenError(f"{user} reaches the PBX without a unit: {state.name}")
 
+    def _outlast(self, data: bytes) -> None:
+        """While the PBX may grant a refresh, what it refreshes does not end (decision 0055)."""
+        user, number = user_of(data), (user_of(data), dict(headers_of(data))[b"cseq"])
+        if number not in self._asking and b"\r\nExpires: 0\r\n" not in data:
+            self._asking.add(number)
+            until_us = self.world.loop.now_us + GIVE_UP_MS * 1_000
+            live = self.record.live[user]
+            self.record.live[user] = {contact: max(end, until_us) for contact, end in live.items()}
+
     def _started(self) -> None:
         """A new process: what phones were told is remembered, and no want falls while in doubt."""
         pbx = self.agent.open
@@ -163,6 +176,7 @@ class SimulatedSite:
         self._came.clear()
         self._first.clear()
         self._underway.clear()
+        self._asking.clear()
         if pbx.site.seats.recovering:
             self.record.floor = dict(self.record.caps)
             self.record.floor_until_us = self.agent.began_us + self.record.longest_s * 1_000_000
@@ -172,12 +186,17 @@ class SimulatedSite:
     async def _live(self, phone: Phone) -> None:
         dice, world = self.dice, self.world
         await asyncio.sleep(dice.random() * 4)
+        refused = 0  # times in a row, in calm
         while True:
             final = await self._transaction(phone, 60)
-            if final.status != 200:
-                await asyncio.sleep(dice.uniform(0.5, 2.0) if world.calm else dice.uniform(0.3, 5.0))
-                continue
-            await self._registered(phone, final.expires_s)
+            if final.status == 200:
+                refused = 0
+                await self._registered(phone, final.expires_s)
+            elif world.calm:
+                refused += 1
+                await asyncio.sleep(dice.uniform(0.5, 2.0) * min(refused, CALMER))
+            else:
+                await asyncio.sleep(dice.uniform(0.3, 5.0))
 
     async def _registered(self, phone: Phone, expires_s: int) -> None:
         dice = self.dice
