@@ -90,7 +90,7 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._commits = GroupCommit(database, limit=QUEUE_LIMIT)
+        self._commits = GroupCommit(database, limit=QUEUE_LIMIT, rests=True)
         self._activity: deque[wire.Activity] = deque()
         self._since: dict[str, int] = {}
         self._longest_granted_s = 0
