@@ -7,6 +7,7 @@ SOURCES := agent bench billing demo licence_file licence_master licensing packag
 SHIPPED := $(shell find agent billing licence_file licence_master licensing runtime telephony -name "*.py")
 COMPILED := .cache/compiled
 COMPUTING := tests/billing tests/licensing tests/licence_file tests/planted tests/simulation tests/telephony
+DESCRIBED := tests/licence_master/test_described.py  # asks a master by the thousand and computes all the while
 # Real programs that the tests drive (Debian names); installed by `make test` where it may.
 PACKAGES := kamailio kamailio-extra-modules kamailio-presence-modules kamailio-tls-modules sip-tester baresip-core dnsmasq-base nftables iproute2 util-linux procps strace systemd tcpdump faketime etcd-server postgresql \
   libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-inter
@@ -31,13 +32,14 @@ else
 endif
 
 test-programs: packages asterisk compiled
-	@$(BIN)/python -m pytest --numprocesses=4 --dist=loadgroup $(addprefix --ignore=,$(COMPUTING) tests/test_architecture.py)
+	@$(BIN)/python -m pytest --numprocesses=4 --dist=loadgroup $(addprefix --ignore=,$(COMPUTING) $(DESCRIBED) tests/test_architecture.py)
 
 test-computing: .venv/.dev
 	@nice -n 19 $(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --timeout=900 $(COMPUTING) >.cache/$@.log 2>&1
 
-test-core: compiled     # the SIP core once more, as it ships
+test-core: compiled     # the SIP core once more, as it ships; then what needs the program and has time
 	@nice -n 19 $(COMPILED)/bin/python -P -m pytest --numprocesses=1 --quiet --override-ini pythonpath= --ignore=tests/telephony/cdr tests/telephony >.cache/$@.log 2>&1
+	@nice -n 19 $(BIN)/python -m pytest $(DESCRIBED) >.cache/test-described.log 2>&1
 
 check: .venv/.dev       ## format, lint, types, architecture
 	@$(BIN)/ruff format --check --quiet $(SOURCES)

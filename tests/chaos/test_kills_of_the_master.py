@@ -16,7 +16,7 @@ from tests.chaos.siege import OPERATIONS, SLOW_DISK, Siege
 
 SHARDS = 4
 HISTORIES = (2_000 if CHAOS else 100) // SHARDS
-KILLS = (2_000 if CHAOS else 48) // SHARDS
+KILLS = (2_000 if CHAOS else 24) // SHARDS
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="NOT RUN: strace is not installed")
