@@ -82,10 +82,11 @@ class Bindings:
     def prolong(self, registration: Registration, now_ms: int) -> None:
         """Every binding of a registration held here counts again for its whole granted time.
 
-        Ends only move away from what the heap has noted, and `next_expiry` sets that right when it comes.
+        Where ends move away from what the heap has noted, `next_expiry` sets that right when it comes.
         """
         for binding in registration.bindings:
             binding.expires_ms = now_ms + 1000 * binding.granted_s
+            self._note_end(registration.aor, binding.expires_ms)  # sooner than its refresh was given
 
     def outlast(self, aor: str, until_ms: int) -> None:
         """No binding of this AOR ends before: its refresh is under way, the PBX may grant it until then."""

@@ -101,8 +101,7 @@ async def test_relay_licences_count_while_the_mac_of_the_gateway_is_seen(network
     }
     sites = await asyncio.to_thread(house.agent, "agent", {"hq": pbx, "lyon": pbx}, entries)
     hq, lyon = sites["hq"], sites["lyon"]
-    until(lambda: house.logged("mac.proven"), what="hq's gateway is seen")
-    assert history(house) == [("mac.proven", "hq", "proven")]
+    until(lambda: history(house) == [("mac.proven", "hq", "proven")], what="hq's gateway is seen")
     assert alarm(hq) is None
     async with hq.handset("1007") as trunk:
         assert (await trunk.register()).status == 200

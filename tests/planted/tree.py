@@ -87,7 +87,7 @@ def _replace(tree: Path, file: str, before: str, after: str) -> None:
 def hunt(bug: Bug) -> Found:
     """Plant the bug and run its test; the programs it starts are those of the planted tree."""
     began = time.monotonic()
-    with planted(bug) as tree:
+    with planted(bug) as tree, TemporaryDirectory(prefix="planted-") as place:
         words = [
             "pytest",
             "-x",
@@ -97,6 +97,7 @@ def hunt(bug: Bug) -> Found:
             "-p",
             "no:xdist",
             "--timeout=0",
+            f"--basetemp={place}/of",  # the one that all share is tidied by whoever starts
             *IMPORTED,
             bug.test,
         ]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.simulation.services.mix import draw
 from tests.simulation.services.run import digest, explain, run
 from tests.simulation.services.seals import sealed
 from tests.simulation.services.world import World
@@ -20,8 +21,10 @@ from tests.simulation.services.world import World
 CHAOS = bool(os.environ.get("CHAOS"))
 SHARD = 1_000 if CHAOS else 100
 SHARDS = 200 if CHAOS else 20
+TRUSTING = 80
 REPLAYED = int(os.environ.get("SEED", "0"))
 PRINT_DIGESTS = """
+from tests.simulation.services.mix import draw
 from tests.simulation.services.run import digest, quiet
 quiet()
 print(*[digest(seed) for seed in range({}, {})])
@@ -34,6 +37,16 @@ def test_every_seed_holds(shard: int, record_property: Callable[[str, object], N
     done = run(range(shard * SHARD, (shard + 1) * SHARD))
     record_property("simulated", dataclasses.asdict(done))
     record_property("progress", f"shard {shard + 1} of {SHARDS}: {done}")
+
+
+def test_a_pbx_that_trusts_makes_no_history_before_its_bindings() -> None:
+    """Who is challenged by nobody is bound without a reservation, and counted when the PBX says so."""
+    with sealed():
+        for seed in range(TRUSTING):
+            world = World(seed, mix=dataclasses.replace(draw(seed), faults=()))
+            for site in world.sites:
+                site.pbx.trusting = True
+            world.run()
 
 
 def test_replay_of_one_seed() -> None:

@@ -221,18 +221,21 @@ def test_binding_expires_exactly() -> None:
 
 
 def test_what_a_refresh_on_its_way_prolongs_does_not_end_before_the_pbx_has_answered() -> None:
+    granted = "Contact: <sip:201@10.0.0.5:5060>;expires=20"
     scene = Scene(units=1)
-    scene.accepted(register(), CONTACT)
-    scene.now = 60_000
+    scene.accepted(register(), granted)
+    scene.now = 20_000
     asked = only_send(scene.receive(register(cseq=2)), PBX)
-    scene.at(61_000)
+    scene.at(21_000)
     assert scene.verdict.held == {"anna"}, "the PBX may grant it yet"
-    scene.now = 62_000
-    outputs = scene.from_pbx(answer(asked, 200, CONTACT))
+    scene.now = 22_000
+    outputs = scene.from_pbx(answer(asked, 200, granted))
     assert status(only_send(outputs, ANNA)) == 200
     assert not records(outputs), "it never ended"
-    scene.at(122_000)
-    assert scene.verdict.held == set(), "60 s after the answer"
+    scene.at(41_999)
+    assert scene.verdict.held == {"anna"}
+    scene.at(42_000)
+    assert scene.verdict.held == set(), "20 s after the answer, not 32 s after the request"
 
 
 def test_a_refresh_that_the_pbx_never_answers_ends_with_its_transaction() -> None:

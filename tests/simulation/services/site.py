@@ -40,7 +40,7 @@ class SimulatedSite:
         self._told: set[bytes] = set()
         self._first: dict[tuple[str, int], int] = {}  # by CSeq: the end that its first 200 gave a binding, us
         self._underway: set[str] = set()
-        self._asking: set[tuple[str, bytes]] = set()  # REGISTERs that went to the PBX
+        self._asking: set[tuple[str, bytes]] = set()  # REGISTERs that this process has seen
         for number in range(mix.phones):
             user = f"{agent.name}{number}"
             self.phones.append(Phone(world.loop, user, f"{agent.net}.{10 + number}", self._from_phone))
@@ -79,9 +79,13 @@ class SimulatedSite:
 
     def _comes(self, phone: Phone, data: bytes) -> None:
         number = (phone.user, dict(headers_of(data))[b"cseq"])
-        if self.agent.open is not None and not self.agent.paused and number not in self._seen:
-            self._seen.add(number)
-            self._came[number] = self.world.loop.now_us
+        if self.agent.open is not None and not self.agent.paused:
+            if number not in self._seen:
+                self._seen.add(number)
+                self._came[number] = self.world.loop.now_us
+            if number not in self._asking and b"\r\nExpires: 0\r\n" not in data:
+                self._asking.add(number)
+                self._refreshes(phone.user, phone.cseq)
         self.world.to_agent(self.agent, data, phone.host)
 
     def _from_pbx(self, data: bytes) -> None:
@@ -99,7 +103,6 @@ class SimulatedSite:
             if data.startswith(b"REGISTER "):
                 self._underway.add(user_of(data))
                 self._forwarded(data)
-                self._outlast(data)
             for delay in self._wire(0.003):
                 self.world.later(delay, self.pbx.receive, data)
             return
@@ -133,6 +136,8 @@ class SimulatedSite:
             self.record.live[user] = before if any(before.values()) and self.world.mix.lan_loss else {}
             return
         self._first.setdefault((user, cseq), max(ends.values()))
+        if cseq >= self.record.refreshing.get(user, (0, 0))[0]:
+            self.record.refreshing.pop(user, None)
         self.record.live[user] = {contact: max(end, before.get(contact, 0)) for contact, end in ends.items()}
 
     def _forwarded(self, data: bytes) -> None:
@@ -142,7 +147,7 @@ class SimulatedSite:
         found = dict(headers_of(data))
         user = value_of(found[b"to"]).partition(b"sip:")[2].partition(b"@")[0].decode()
         came_us = self._came.pop((user, found[b"cseq"]), 0)
-        if not came_us or any(end > came_us for end in self.record.live[user].values()):
+        if not came_us or self.record.end_of(user) > came_us:
             return  # repeated: it was decided once; or a refresh, even if it waited for the disk meanwhile
         state = self.agent.open.site.seats.state_of(user)
         if self.agent.open.site.guard.holds(user) and state not in DRAWN:
@@ -150,14 +155,11 @@ class SimulatedSite:
         if state not in UNITS:
             raise BrokenError(f"{user} reaches the PBX without a unit: {state.name}")
 
-    def _outlast(self, data: bytes) -> None:
-        """While the PBX may grant a refresh, what it refreshes does not end (decision 0055)."""
-        user, number = user_of(data), (user_of(data), dict(headers_of(data))[b"cseq"])
-        if number not in self._asking and b"\r\nExpires: 0\r\n" not in data:
-            self._asking.add(number)
-            until_us = self.world.loop.now_us + GIVE_UP_MS * 1_000
-            live = self.record.live[user]
-            self.record.live[user] = {contact: max(end, until_us) for contact, end in live.items()}
+    def _refreshes(self, user: str, cseq: int) -> None:
+        """It goes on at once: while the PBX may grant it, what it refreshes does not end (decision 0055)."""
+        now_us = self.world.loop.now_us
+        if self.record.end_of(user) > now_us:
+            self.record.refreshing[user] = cseq, now_us + GIVE_UP_MS * 1_000
 
     def _started(self) -> None:
         """A new process: what phones were told is remembered, and no want falls while in doubt."""
@@ -177,6 +179,7 @@ class SimulatedSite:
         self._first.clear()
         self._underway.clear()
         self._asking.clear()
+        self.record.refreshing.clear()
         if pbx.site.seats.recovering:
             self.record.floor = dict(self.record.caps)
             self.record.floor_until_us = self.agent.began_us + self.record.longest_s * 1_000_000

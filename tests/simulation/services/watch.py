@@ -45,12 +45,17 @@ class SiteRecord:
     floor: dict[str, int] = field(default_factory=dict)
     floor_until_us: int = 0
     live: dict[str, dict[bytes, int]] = field(default_factory=dict)  # user to contact to end, us
+    refreshing: dict[str, tuple[int, int]] = field(default_factory=dict)  # user to CSeq, and how long at most
     told: list[tuple[int, str, str]] = field(default_factory=list)  # durable activity: n, object, event
     waits: dict[str, int] = field(default_factory=dict)
     bound: set[str] = field(default_factory=set)  # AORs with a binding on disk
     reserved: set[str] = field(default_factory=set)  # objects with a reservation on disk
     longest_s: int = 0
     looked_us: int = 0
+
+    def end_of(self, user: str) -> int:
+        """When the last binding of this user ends for the agent, us; 0 when there is none."""
+        return max([*self.live[user].values(), self.refreshing.get(user, (0, 0))[1]])
 
 
 class Watch:
@@ -247,8 +252,8 @@ class Watch:
                     raise BrokenError(f"{name}: {user} waits since {since}")
             else:
                 site.waits.pop(user, None)
-            if state is Seat.HELD and ends and not agent.paused and now_us > max(ends.values()) + GRAIN_US:
-                raise BrokenError(f"{name}: {user} holds a unit, its binding ended at {max(ends.values())}")
+            if state is Seat.HELD and ends and not agent.paused and now_us > site.end_of(user) + GRAIN_US:
+                raise BrokenError(f"{name}: {user} holds a unit, its binding ended at {site.end_of(user)}")
 
     def _sum(self) -> None:
         """Shares fit the capacity, or a surplus that was on record when the master knew all."""
