@@ -58,7 +58,8 @@ def surroundings(pid: int) -> dict[str, object]:
     # Who starts a thread blocks all signals for a moment (clone(2) in the C library).
     until(lambda: int(status_of()["SigBlk"], 16) == 0, what="no signal is blocked")
     status = status_of()
-    files = [os.readlink(path) for path in (home / "fd").iterdir() if path.is_symlink()]
+    names = [os.readlink(path) for path in (home / "fd").iterdir() if path.is_symlink()]
+    files = [name for name in names if not name.endswith((".py", ".pyc"))]  # it may import something just now
     return {
         "leads": (os.getsid(pid) == pid, os.getpgid(pid) == pid),
         "stdio": [os.readlink(home / "fd" / name) for name in "012"],
