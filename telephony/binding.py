@@ -12,7 +12,7 @@ from telephony.address import Flow
 class Binding:
     """One contact the PBX holds: the flow its REGISTER came by, monotonic end, seconds the PBX granted.
 
-    Only its end ever changes, by a refresh (`Bindings.prolong`, `Bindings.outlast`).
+    Only its end ever changes, by a refresh (`Bindings.prolong`).
     """
 
     contact: str
@@ -43,6 +43,7 @@ class Bindings:
         self._aors_of: dict[str, int] = {}
         self._ends: list[tuple[int, str]] = []
         self._end_of: dict[str, int] = {}
+        self._until: dict[str, int] = {}  # of AORs whose refresh is under way
 
     def __len__(self) -> int:
         return sum(len(registration.bindings) for registration in self._by_aor.values())
@@ -76,24 +77,28 @@ class Bindings:
                 self._count(name, 1)
         elif previous is not None:
             del self._by_aor[aor]
+            self._until.pop(aor, None)
         if previous is not None and not (bindings and previous.name == name):
             self._count(previous.name, -1)
 
     def prolong(self, registration: Registration, now_ms: int) -> None:
         """Every binding of a registration held here counts again for its whole granted time.
 
-        Where ends move away from what the heap has noted, `next_expiry` sets that right when it comes.
+        Ends only move away from what the heap has noted, and `next_expiry` sets that right when it comes.
         """
         for binding in registration.bindings:
             binding.expires_ms = now_ms + 1000 * binding.granted_s
-            self._note_end(registration.aor, binding.expires_ms)  # sooner than its refresh was given
 
     def outlast(self, aor: str, until_ms: int) -> None:
-        """No binding of this AOR ends before: its refresh is under way, the PBX may grant it until then."""
+        """No binding of this AOR ends before that or `let_end`: the PBX may grant its refresh until then."""
+        if aor in self._by_aor:
+            self._until[aor] = until_ms
+
+    def let_end(self, aor: str) -> None:
+        """Nothing is under way any more: what has ended meanwhile is due."""
         registration = self._by_aor.get(aor)
-        if registration is not None:
-            for binding in registration.bindings:
-                binding.expires_ms = max(binding.expires_ms, until_ms)
+        if self._until.pop(aor, None) is not None and registration is not None:
+            self._note_end(aor, self._end(registration))
 
     def expire(self, now_ms: int) -> list[Registration]:
         """Take out what ended at `now_ms` or before; the registrations that changed, as they were before."""
@@ -102,6 +107,12 @@ class Bindings:
             return changed
         while (end := self.next_expiry()) is not None and end <= now_ms:
             before = self._by_aor[self._ends[0][1]]
+            until = self._until.get(before.aor, 0)
+            if until > now_ms:
+                heappop(self._ends)
+                del self._end_of[before.aor]
+                self._note_end(before.aor, until)
+                continue
             kept = tuple(binding for binding in before.bindings if binding.expires_ms > now_ms)
             self.replace(before._replace(bindings=kept))
             changed.append(before)
@@ -113,7 +124,9 @@ class Bindings:
             noted, aor = self._ends[0]
             registration = self._by_aor.get(aor)
             if registration is not None and self._end_of.get(aor) == noted:
-                actual = min([binding.expires_ms for binding in registration.bindings])
+                actual = self._end(registration)
+                if noted == self._until.get(aor):  # it should have ended before, and is kept
+                    actual = max(actual, noted)
                 if actual == noted:
                     return noted
                 del self._end_of[aor]
@@ -141,6 +154,9 @@ class Bindings:
                 del self._aors_at[binding.flow]
         for binding in after:
             self._aors_at.setdefault(binding.flow, {})[aor] = None
+
+    def _end(self, registration: Registration) -> int:
+        return min([binding.expires_ms for binding in registration.bindings])
 
     def _note_end(self, aor: str, end_ms: int) -> None:
         noted = self._end_of.get(aor)

@@ -70,6 +70,7 @@ class Registrations:
             settings.transaction_limit, reliable_client=settings.reliable(settings.pbx)
         )
         self._reserving: dict[str, Relay] = {}
+        self._refreshing: dict[str, Relay] = {}  # the newest REGISTER of each AOR that the PBX may grant
         self._waiting: dict[str, list[Relay]] = {}
         self._keep_alives = KeepAlives(settings, self.bindings)
 
@@ -129,6 +130,7 @@ class Registrations:
         self._end_reservation(relay, now_ms)
         data = self._backwards(response, relay.flow)
         self._end(relay, data, now_ms)
+        outputs += self.expire(now_ms)  # what it alone kept
         outputs.append(Send(relay.flow, data))
         return outputs
 
@@ -222,6 +224,7 @@ class Registrations:
         data = self._hop.build(request, edits, pbx)
         self._transactions.send(relay, branch, data, now_ms)
         if relay.matter.opening:
+            self._refreshing[relay.matter.subject.aor] = relay
             self.bindings.outlast(relay.matter.subject.aor, relay.give_up_ms)
         return Send(pbx, data)
 
@@ -276,6 +279,10 @@ class Registrations:
         """Keep the final answer for repeats; the request is not needed any more and takes the most memory."""
         self._transactions.final(relay, data, now_ms)
         relay.matter.request = DROPPED
+        aor = relay.matter.subject.aor
+        if self._refreshing.get(aor) is relay:
+            del self._refreshing[aor]
+            self.bindings.let_end(aor)
 
     def _end_reservation(self, relay: Relay, now_ms: int) -> None:
         """Give back the unit this request reserved, unless a commit has ended the reservation."""

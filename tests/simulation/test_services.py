@@ -24,7 +24,6 @@ SHARDS = 200 if CHAOS else 20
 TRUSTING = 80
 REPLAYED = int(os.environ.get("SEED", "0"))
 PRINT_DIGESTS = """
-from tests.simulation.services.mix import draw
 from tests.simulation.services.run import digest, quiet
 quiet()
 print(*[digest(seed) for seed in range({}, {})])

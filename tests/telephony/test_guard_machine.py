@@ -43,6 +43,7 @@ class GuardMachine(RuleBasedStateMachine):
         self.asked: list[Asked] = []
         # user -> device -> end in ms; the model of what the PBX and the guard hold
         self.bound: dict[str, dict[str, int]] = {}
+        self.refreshing: dict[str, Asked] = {}  # the newest that the PBX may grant, by user
 
     @initialize(units=st.integers(0, 2), waits=st.booleans())
     def begin(self, units: int, waits: bool) -> None:
@@ -62,8 +63,8 @@ class GuardMachine(RuleBasedStateMachine):
 
     def take_in(self, outputs: list[Output]) -> None:
         """Follow the outputs: which requests were forwarded, which ended, what was recorded."""
-        for output in sorted(outputs, key=lambda output: isinstance(output, Record)):
-            if isinstance(output, Record):  # after what was forwarded: bindings outlast their refresh
+        for output in outputs:
+            if isinstance(output, Record):
                 ends = {self.device_of(b.contact): b.expires_ms for b in output.bindings}
                 user = output.aor.partition("@")[0]
                 assert ends == self.bound.get(user, {}), "a record tells what the model holds"
@@ -91,10 +92,17 @@ class GuardMachine(RuleBasedStateMachine):
 
     def outlast(self, asked: Asked) -> None:
         """While the PBX may grant a refresh, what it refreshes does not end (decision 0055)."""
-        if asked.expires:
-            until = self.scene.now + GIVE_UP_MS
-            ends = self.bound.get(asked.user, {})
-            self.bound[asked.user] = {device: max(end, until) for device, end in ends.items()}
+        if asked.expires and self.bound.get(asked.user):
+            self.refreshing[asked.user] = asked
+
+    def until(self, user: str) -> int:
+        """How long its newest refresh keeps what it refreshes."""
+        asked = self.refreshing.get(user)
+        return 0 if asked is None or asked.ended_ms is not None else asked.forwarded_ms + GIVE_UP_MS
+
+    def ends(self) -> list[int]:
+        """When the first binding of each user ends."""
+        return [max(min(ends.values()), self.until(user)) for user, ends in self.bound.items() if ends]
 
     def branch(self, asked: Asked) -> str:
         return asked.data.split(b"branch=z9hG4bK-")[1].split(b"\r\n")[0].decode()
@@ -105,7 +113,8 @@ class GuardMachine(RuleBasedStateMachine):
     def expire_model(self) -> None:
         now = self.scene.now
         for user, ends in list(self.bound.items()):
-            self.bound[user] = {device: end for device, end in ends.items() if end > now}
+            if self.until(user) <= now:
+                self.bound[user] = {device: end for device, end in ends.items() if end > now}
 
     # What happens
 
@@ -164,7 +173,8 @@ class GuardMachine(RuleBasedStateMachine):
         if self.forgotten(asked):
             return
         counts = not asked.final
-        contacts = self.bound.setdefault(asked.user, {})
+        live = self.bound.get(asked.user, {}).items()
+        contacts = {device: end for device, end in live if end > self.scene.now}
         if code == 200 and counts:
             if asked.expires:
                 contacts[asked.device] = self.scene.now + 1000 * seconds
@@ -178,6 +188,9 @@ class GuardMachine(RuleBasedStateMachine):
             # The PBX speaks whole seconds: the model holds what it said.
             now = self.scene.now
             self.bound[asked.user] = {device: now + 1000 * self.left(end) for device, end in contacts.items()}
+        elif code >= 300 and self.refreshing.get(asked.user) is asked:
+            del self.refreshing[asked.user]
+            self.expire_model()
         self.take_in(self.scene.from_pbx(answer(asked.forwarded, code, *granted)))
         if code >= 200:
             assert asked.ended_ms is not None
@@ -231,8 +244,7 @@ class GuardMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(self.bound.values()))
     @rule(before=st.sampled_from([0, 0, 1]))
     def jump_to_next_expiry(self, before: int) -> None:
-        end = min(end for ends in self.bound.values() for end in ends.values()) - before
-        self.pass_until(end)
+        self.pass_until(min(self.ends()) - before)
 
     @rule(ms=st.integers(1, 3_000))
     def wait(self, ms: int) -> None:
@@ -257,7 +269,7 @@ class GuardMachine(RuleBasedStateMachine):
             for registration in self.scene.guard.snapshot()
         }
         live = {
-            user: {device: end for device, end in ends.items() if end > self.scene.now}
+            user: {d: end for d, end in ends.items() if max(end, self.until(user)) > self.scene.now}
             for user, ends in found.items()
         }
         assert {u: e for u, e in live.items() if e} == {u: e for u, e in self.bound.items() if e}
@@ -277,9 +289,8 @@ class GuardMachine(RuleBasedStateMachine):
     def the_next_timer_is_never_late(self) -> None:
         if not hasattr(self, "scene"):
             return
-        ends = [end for ends in self.bound.values() for end in ends.values()]
         due = self.scene.guard.next_timer()
-        if ends:
+        if ends := self.ends():
             assert due is not None
             assert self.scene.now < due <= min(ends)
         if self.pending() or self.waiting():

@@ -249,6 +249,19 @@ def test_a_refresh_that_the_pbx_never_answers_ends_with_its_transaction() -> Non
     assert scene.verdict.held == set()
 
 
+def test_who_is_refused_is_kept_no_longer() -> None:
+    """Nor can anybody keep a binding that is not his by asking again and again."""
+    scene = Scene(units=1)
+    scene.accepted(register(), CONTACT)
+    scene.now = 60_000
+    asked = only_send(scene.receive(register(cseq=2, authorized=False)), PBX)
+    scene.now = 62_000
+    outputs = scene.from_pbx(answer(asked, 401))
+    assert status(only_send(outputs, ANNA)) == 401
+    assert [record.bindings for record in records(outputs)] == [()]
+    assert scene.verdict.held == set()
+
+
 def test_a_phone_that_leaves_is_not_kept_by_its_own_request() -> None:
     scene = Scene(units=1)
     scene.accepted(register(), CONTACT)

@@ -118,9 +118,7 @@ class SimulatedSite:
     # what is seen there
 
     def _note_bindings(self, data: bytes) -> None:
-        """A 2xx of the PBX on its way to the guard: who is bound until when, no earlier than there."""
-        if not data.startswith(b"SIP/2.0 200"):
-            return
+        """A final answer of the PBX on its way to the guard: who is bound until when, no sooner there."""
         user, cseq, ends, now_us = "", 0, dict[bytes, int](), self.world.loop.now_us
         for name, line in headers_of(data):
             if name == b"cseq":
@@ -131,13 +129,15 @@ class SimulatedSite:
                 contact, _, seconds = value_of(line).rpartition(b";expires=")
                 ends[contact] = now_us + int(seconds) * 1_000_000
                 self.record.longest_s = max(self.record.longest_s, int(seconds))
+        if self.record.refreshing.get(user, (0, 0))[0] == cseq:
+            self.record.refreshing[user] = 0, now_us  # nothing keeps it any more
+        if not data.startswith(b"SIP/2.0 200"):
+            return
         before = self.record.live[user]
         if not ends:
             self.record.live[user] = before if any(before.values()) and self.world.mix.lan_loss else {}
             return
         self._first.setdefault((user, cseq), max(ends.values()))
-        if cseq >= self.record.refreshing.get(user, (0, 0))[0]:
-            self.record.refreshing.pop(user, None)
         self.record.live[user] = {contact: max(end, before.get(contact, 0)) for contact, end in ends.items()}
 
     def _forwarded(self, data: bytes) -> None:
