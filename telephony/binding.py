@@ -125,7 +125,7 @@ class Bindings:
             registration = self._by_aor.get(aor)
             if registration is not None and self._end_of.get(aor) == noted:
                 actual = self._end(registration)
-                if noted == self._until.get(aor):  # it should have ended before, and is kept
+                if aor in self._until:  # it may have been due before, and is kept
                     actual = max(actual, noted)
                 if actual == noted:
                     return noted

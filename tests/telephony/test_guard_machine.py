@@ -115,6 +115,12 @@ class GuardMachine(RuleBasedStateMachine):
         for user, ends in list(self.bound.items()):
             if self.until(user) <= now:
                 self.bound[user] = {device: end for device, end in ends.items() if end > now}
+                self.forget(user)
+
+    def forget(self, user: str) -> None:
+        """Nothing is kept where nothing is bound."""
+        if not self.bound[user]:
+            self.refreshing.pop(user, None)
 
     # What happens
 
@@ -188,6 +194,7 @@ class GuardMachine(RuleBasedStateMachine):
             # The PBX speaks whole seconds: the model holds what it said.
             now = self.scene.now
             self.bound[asked.user] = {device: now + 1000 * self.left(end) for device, end in contacts.items()}
+            self.forget(asked.user)
         elif code >= 300 and self.refreshing.get(asked.user) is asked:
             del self.refreshing[asked.user]
             self.expire_model()
