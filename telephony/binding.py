@@ -89,10 +89,16 @@ class Bindings:
         for binding in registration.bindings:
             binding.expires_ms = now_ms + 1000 * binding.granted_s
 
-    def outlast(self, aor: str, until_ms: int) -> None:
-        """No binding of this AOR ends before that or `let_end`: the PBX may grant its refresh until then."""
-        if aor in self._by_aor:
-            self._until[aor] = until_ms
+    def outlast(self, aor: str, until_ms: int) -> bool:
+        """No binding of this AOR ends before that or `let_end`: the PBX may grant its refresh until then.
+
+        False when none would.
+        """
+        registration = self._by_aor.get(aor)
+        if registration is None or self._end(registration) >= until_ms:
+            return False
+        self._until[aor] = until_ms
+        return True
 
     def let_end(self, aor: str) -> None:
         """Nothing is under way any more: what has ended meanwhile is due."""

@@ -70,7 +70,7 @@ class Registrations:
             settings.transaction_limit, reliable_client=settings.reliable(settings.pbx)
         )
         self._reserving: dict[str, Relay] = {}
-        self._refreshing: dict[str, Relay] = {}  # the newest REGISTER of each AOR that the PBX may grant
+        self._refreshing: dict[str, Relay] = {}  # the newest REGISTER of each AOR that keeps its bindings
         self._waiting: dict[str, list[Relay]] = {}
         self._keep_alives = KeepAlives(settings, self.bindings)
 
@@ -223,9 +223,9 @@ class Registrations:
         edits |= self._hop.forward(request, relay.flow, pbx, path, sip.PATH, branch)
         data = self._hop.build(request, edits, pbx)
         self._transactions.send(relay, branch, data, now_ms)
-        if relay.matter.opening:
-            self._refreshing[relay.matter.subject.aor] = relay
-            self.bindings.outlast(relay.matter.subject.aor, relay.give_up_ms)
+        aor = relay.matter.subject.aor
+        if relay.matter.opening and self.bindings.outlast(aor, relay.give_up_ms):
+            self._refreshing[aor] = relay
         return Send(pbx, data)
 
     def _refuse(self, relay: Relay, refused: Refused, now_ms: int) -> list[Output]:

@@ -92,7 +92,8 @@ class GuardMachine(RuleBasedStateMachine):
 
     def outlast(self, asked: Asked) -> None:
         """While the PBX may grant a refresh, what it refreshes does not end (decision 0055)."""
-        if asked.expires and self.bound.get(asked.user):
+        ends = self.bound.get(asked.user)
+        if asked.expires and ends and min(ends.values()) < self.scene.now + GIVE_UP_MS:
             self.refreshing[asked.user] = asked
 
     def until(self, user: str) -> int:
