@@ -45,7 +45,7 @@ class Source:
         self.settings = settings
         self.name = origin.source
         self.spool = spool
-        self.connected = True
+        self.connected = False
         self.trouble = ""
         self.refused = 0
         self.held_back = False

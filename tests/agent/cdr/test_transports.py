@@ -17,6 +17,7 @@ from telephony.cdr.framing import Lines
 from telephony.cdr.reading import Origin, Piece, Reading, Reason, Stream
 from tests.agent.cdr.calls import bound, call_ref, line, post, repeated, until, until_open
 from tests.agent.conftest import House
+from tests.agent.scripted_manager import SECRET, ScriptedManager
 from tests.agent.scripted_pbx import free_port
 from tests.telephony.cdr.samples import made
 
@@ -242,6 +243,26 @@ async def test_freeswitch_wraps_its_record_into_a_form(house: House) -> None:
         assert await post(client, url, b"") == 200, "then the query is the entry"
         await house.master.until_records(lambda: bool(house.master.unread()))
     assert [record.call_ref for record in house.master.records()] == wrapped, "the same without a form"
+
+
+async def test_a_source_is_connected_once_it_listens(house: House, tmp_path: Path) -> None:
+    """Events of before are lost: who waits for the source must not be told too early."""
+    (tmp_path / "secret").write_text(SECRET)
+    house.cdrs = {"sources": [{"name": "cel", "dialect": "asterisk_ami_cel", "ami": True}]}
+    async with ScriptedManager().serving() as manager:
+        manager.booted.clear()
+        address = f"127.0.0.1:{manager.port}"
+        house.asterisk = {"manager": address, "user": "agent", "secret": str(tmp_path / "secret")}
+
+        def listens() -> bool:
+            (source,) = house.status()["cdrs"]["sources"] or [{"connected": False}]
+            return bool(source["connected"])
+
+        async with house.running():
+            await until(lambda: [action["Action"] for action in manager.actions].count("Login") == 2)
+            assert not listens()
+            manager.booted.set()
+            await until(listens)
 
 
 async def test_who_is_not_allowed_is_sent_away(house: House) -> None:
