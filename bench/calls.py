@@ -11,11 +11,12 @@ from pathlib import Path
 
 from bench.sip import KAMAILIO_MEMORY_MB, KAMAILIO_SETTINGS, Contender, Result, Tick, cpu_seconds, pinned_load
 from bench.world import LOAD_CORE, PINNED, RELEASE, Agent, enrol, names, wait_in_sync
-from tests.acceptance.house import SIP, House
+from tests.acceptance.house import House
 from tests.acceptance.peers.kamailio import CORE, MODULES, Kamailio, Registrar
 from tests.acceptance.peers.network import Network, program
 from tests.acceptance.peers.sipp_calls import Answerer, Caller
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP
 
 CHANNELS = 5_000
 RATE = 200  # calls a second: what one core of either can

@@ -10,9 +10,9 @@ from pathlib import Path
 from bench.memory import memory_mb
 from bench.sip import Result, Tick
 from bench.world import Agent, enrol, master, names, wait_in_sync
-from tests.acceptance.house import SIP
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP
 from tests.agent.cdr.calls import line
 
 RECORDS = 100_000

@@ -18,9 +18,9 @@ from pathlib import Path
 from bench.guard import all_hold_a_unit, pinned_agent
 from bench.load import LoadFailedError, Registers
 from bench.sip import Result, Tick, kamailio, pinned_load
-from tests.acceptance.house import SIP
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP
 
 PHONES = 10_000
 WINDOW = 64

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench.sip import Contender, Result, Tick, backend, compare, kamailio
 from bench.world import PINNED, Agent, enrol, master, names, wait_in_sync
-from tests.acceptance.house import SIP
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP
 
 
 def register_proxy(

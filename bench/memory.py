@@ -6,9 +6,9 @@ from pathlib import Path
 from bench.guard import all_hold_a_unit, pinned_agent
 from bench.load import Load
 from bench.sip import Result, Tick, backend, pinned_load
-from tests.acceptance.house import SIP
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP
 
 PHONES = 10_000
 

@@ -18,10 +18,11 @@ from bench.cpu import Moment, share_cores
 from bench.phones import Phone, Storm, storm
 from bench.sip import Result, Tick
 from bench.world import Agent, enrol, master, names, wait_in_sync
-from tests.acceptance.house import SIP, House
+from tests.acceptance.house import House
 from tests.acceptance.peers.kamailio import Proxy, Registrar
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP
 
 FIRST_USER = 1_000
 SIDES = ("ours", "peer")

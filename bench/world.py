@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 
 from agent.edges.local_client import ask
-from tests.acceptance.house import AGENTS, SIP, House, agent_configuration
+from tests.acceptance.house import AGENTS, House
 from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.network import Network, program
 from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, agent_configuration
 
 ROOT = Path(__file__).parent.parent
 LOAD_CORE, SERVER_CORE = 0, 1

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from agent.store.spool_reader import SpoolReader
-from tests.acceptance.house import House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.asterisk import SECRET, Asterisk, version
 from tests.acceptance.peers.baresip import Baresip
 from tests.acceptance.peers.loss import byes_lost
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import Site
 from tests.authority import Authority
 
 pytestmark = pytest.mark.real("asterisk", "baresip")

@@ -12,11 +12,12 @@ from itertools import takewhile
 
 import pytest
 
-from tests.acceptance.house import SIP, House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.capture import Address, Capture, Datagram
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.sipp import Counts, users
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, Site
 
 pytestmark = pytest.mark.real("kamailio", "baresip", "sipp")
 

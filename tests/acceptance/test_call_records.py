@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.acceptance.house import House, run
+from tests.acceptance.house import House
+from tests.acceptance.peers.asked import run
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.waiting import until
 from tests.agent.cdr.calls import line

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.house import House, Site, Ways
+from tests.acceptance.house import House
 from tests.acceptance.peers.network import Network
+from tests.acceptance.site import Site, Ways
 from tests.authority import DAY, Authority, Files
 
 UNKNOWN = "unable to get local issuer certificate"

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from demo.phone import Phone
-from tests.acceptance.house import SIP, House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.capture import Capture
 from tests.acceptance.peers.loss import byes_lost
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.sipp_calls import Answerer, Caller, staying
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, Site
 from tests.acceptance.test_flood import rss_mb
 from tests.machine import CHAOS
 

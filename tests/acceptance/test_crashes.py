@@ -12,11 +12,13 @@ from contextlib import AsyncExitStack
 import pytest
 
 from demo.phone import Phone
-from tests.acceptance.house import SIP, House, Site, run
+from tests.acceptance.house import House
+from tests.acceptance.peers.asked import run
 from tests.acceptance.peers.capture import Capture
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.sipp import Counts, users
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, Site
 
 pytestmark = pytest.mark.real("kamailio", "sipp")
 

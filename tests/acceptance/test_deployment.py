@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.house import SIP, House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.baresip import Baresip
 from tests.acceptance.peers.capture import Capture, Datagram
 from tests.acceptance.peers.dnsmasq import ZONE, Dnsmasq
@@ -23,6 +23,7 @@ from tests.acceptance.peers.network import Network, program
 from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.typed import ended, typed
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, Site
 
 pytestmark = pytest.mark.real("kamailio", "baresip", "nft", "dnsmasq")
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.house import SIP, House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.kamailio import Registrar
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.typed import ended
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, Site
 
 pytestmark = pytest.mark.real("kamailio")
 

@@ -11,8 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from demo.phone import Phone
-from tests.acceptance.house import SIP, House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.network import Network
+from tests.acceptance.site import SIP, Site
 
 pytestmark = pytest.mark.real("kamailio")
 

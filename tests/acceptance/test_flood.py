@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.house import House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.crowd import Crowd
 from tests.acceptance.peers.flood import Flood
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.sipp import Counts, users
+from tests.acceptance.site import Site
 
 pytestmark = [pytest.mark.real("kamailio", "sipp"), pytest.mark.alone]
 

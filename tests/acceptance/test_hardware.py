@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from licensing.installation import printed_mac
-from tests.acceptance.house import House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.host import Host
 from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.network import Network, program
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import Site
 from tests.acceptance.test_several import registrar
 
 pytestmark = pytest.mark.real("kamailio")

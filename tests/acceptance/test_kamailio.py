@@ -25,11 +25,12 @@ from demo.phone import Phone
 from demo.sip import Address, Message
 from runtime.clock import SystemClock
 from telephony.pbx.picture import Change, Contact, Picture
-from tests.acceptance.house import SIP, House, Site, Ways, agent_configuration
+from tests.acceptance.house import House
 from tests.acceptance.peers.kamailio import EVAPI, Registrar
 from tests.acceptance.peers.network import Ground, Loopback, Network
 from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, Site, Ways, agent_configuration
 
 pytestmark = pytest.mark.real("kamailio")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.house import House, run
+from tests.acceptance.house import House
+from tests.acceptance.peers.asked import run
 from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.network import Network
 from tests.acceptance.test_two_sites import GATEWAYS, Phones, refusals, served

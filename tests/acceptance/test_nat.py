@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.house import SIP, House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.baresip import Baresip
 from tests.acceptance.peers.capture import Capture
 from tests.acceptance.peers.nat import ROUTER, Lan, Router
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, Site
 
 pytestmark = pytest.mark.real("kamailio", "baresip", "nft")
 

@@ -18,10 +18,11 @@ import pytest
 from demo.phone import Phone
 from telephony.address import Flow
 from telephony.token import Tokens
-from tests.acceptance.house import SIP, House, Site, Ways
+from tests.acceptance.house import House
 from tests.acceptance.peers.capture import Address, Capture
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, Site, Ways
 
 pytestmark = pytest.mark.real("kamailio")
 

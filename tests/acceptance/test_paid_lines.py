@@ -14,13 +14,14 @@ import pytest
 
 from telephony.cdr.payer import dues
 from telephony.cdr.record import Cdr
-from tests.acceptance.house import SIP, House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.asterisk import MANAGER_PORT, SECRET, Asterisk
 from tests.acceptance.peers.capture import Capture
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.page import shown
 from tests.acceptance.peers.telephone import Manner, Talking, Telephone
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, Site
 from tests.acceptance.test_paid_seconds import (
     ONWARD_S,
     RING_S,

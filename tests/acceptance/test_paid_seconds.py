@@ -16,7 +16,7 @@ import pytest
 from demo.sip import Message, uri_of, user_of
 from telephony.cdr.payer import Due, Free, dues
 from telephony.cdr.record import Cdr
-from tests.acceptance.house import SIP, House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.asterisk import MANAGER_PORT, SECRET, Asterisk
 from tests.acceptance.peers.capture import Capture
 from tests.acceptance.peers.kamailio import EVAPI, Registrar
@@ -24,6 +24,7 @@ from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.page import shown
 from tests.acceptance.peers.telephone import Manner, Talking, Telephone
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, Site
 
 pytestmark = pytest.mark.real("asterisk", "kamailio")
 

@@ -18,13 +18,15 @@ from demo.phone import Phone
 from licensing import wire
 from runtime.signing import SigningKey
 from runtime.tls import make_certificate
-from tests.acceptance.house import AGENTS, House, Site, ask
+from tests.acceptance.house import AGENTS, House
+from tests.acceptance.peers.asked import ask
 from tests.acceptance.peers.imposter import GRANTED, Imposter
 from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.relay import relay
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import Site
 from tests.licence_master.peer import Peer, Said
 
 pytestmark = pytest.mark.real("kamailio")

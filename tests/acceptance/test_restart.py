@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acceptance.house import House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.sipp import users
 from tests.acceptance.peers.steady import Steady
+from tests.acceptance.site import Site
 
 pytestmark = [pytest.mark.real("kamailio"), pytest.mark.alone]
 

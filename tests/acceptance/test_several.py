@@ -10,12 +10,14 @@ from contextlib import AsyncExitStack
 import pytest
 
 from demo.phone import Outcome, Phone
-from tests.acceptance.house import SIP, House, run
+from tests.acceptance.house import House
+from tests.acceptance.peers.asked import run
 from tests.acceptance.peers.kamailio import Registrar
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.sipp import users
 from tests.acceptance.peers.steady import Steady
 from tests.acceptance.peers.typed import ended
+from tests.acceptance.site import SIP
 
 pytestmark = pytest.mark.real("kamailio")
 

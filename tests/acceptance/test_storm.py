@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.house import House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.capture import Capture
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.sipp import Counts, users
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import Site
 
 pytestmark = [pytest.mark.real("kamailio", "sipp"), pytest.mark.alone]
 

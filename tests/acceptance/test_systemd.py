@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.house import SIP, House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.installed import own_command
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.sipp import users
 from tests.acceptance.peers.steady import Steady
 from tests.acceptance.peers.systemd import Systemd, SystemdRefusedError
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, Site
 
 UNITS = Path(__file__).parents[2] / "systemd"
 SERVICE, SOCKET = "pbx-agent.service", "pbx-agent.socket"

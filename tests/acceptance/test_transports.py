@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acceptance.house import SIP, House, Site, Ways
+from tests.acceptance.house import House
 from tests.acceptance.peers.baresip import Baresip
 from tests.acceptance.peers.jssip import Jssip, url
 from tests.acceptance.peers.network import Network, written
 from tests.acceptance.peers.sipp import Counts, users
 from tests.acceptance.peers.sipp_calls import Answerer, Caller
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, Site, Ways
 from tests.authority import Authority
 
 pytestmark = pytest.mark.real("kamailio", "baresip")

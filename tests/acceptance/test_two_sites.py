@@ -12,8 +12,9 @@ from contextlib import AsyncExitStack
 import pytest
 
 from demo.phone import Outcome, Phone
-from tests.acceptance.house import House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.network import Network
+from tests.acceptance.site import Site
 
 pytestmark = pytest.mark.real("kamailio")
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 from demo.phone import Phone
-from tests.acceptance.house import Site
+from tests.acceptance.site import Site
 
 EXPIRES_S = 300
 STAY_S = (1.0, 6.0)

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.house import House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import Site
 from tests.chaos.clocks import REAL, WallClock, lives_by
 
 pytestmark = pytest.mark.real("kamailio", "faketime")

@@ -14,10 +14,11 @@ import pytest
 
 from demo.phone import Phone
 from licensing.site import record as records
-from tests.acceptance.house import SIP, House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import SIP, Site
 
 pytestmark = pytest.mark.real("kamailio")
 

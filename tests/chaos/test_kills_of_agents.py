@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.house import House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.sipp import users
 from tests.acceptance.peers.steady import Steady
+from tests.acceptance.site import Site
 from tests.chaos.conftest import CHAOS
 from tests.chaos.siege import RECOVERED_WITHIN_S
 

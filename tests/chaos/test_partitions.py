@@ -13,9 +13,10 @@ from functools import partial
 import pytest
 
 from agent.store import enrolment
-from tests.acceptance.house import AGENTS, House, Site
+from tests.acceptance.house import AGENTS, House
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import Site
 from tests.chaos.churn import Churn, Watch
 from tests.chaos.conftest import CHAOS
 from tests.chaos.doors import Doors

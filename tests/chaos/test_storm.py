@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acceptance.house import House, Site
+from tests.acceptance.house import House
 from tests.acceptance.peers.crowd import Crowd
 from tests.acceptance.peers.network import Network
+from tests.acceptance.site import Site
 from tests.chaos.conftest import CHAOS
 
 pytestmark = [pytest.mark.real("kamailio"), pytest.mark.alone]

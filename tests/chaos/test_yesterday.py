@@ -18,10 +18,12 @@ import pytest
 
 from agent.store import enrolment
 from demo.phone import Phone
-from tests.acceptance.house import AGENTS, INSTALLATION, House, Site, ask
+from tests.acceptance.house import AGENTS, INSTALLATION, House
+from tests.acceptance.peers.asked import ask
 from tests.acceptance.peers.network import Network
 from tests.acceptance.peers.processes import Command
 from tests.acceptance.peers.waiting import until
+from tests.acceptance.site import Site
 from tests.chaos.doors import Doors
 from tests.chaos.weather import Weather
 
