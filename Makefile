@@ -1,5 +1,7 @@
 # Two commands to remember: `make demo` and `make test`. Every target makes what it needs.
-PYTHON ?= python3
+# The distribution's Python, where it can make an environment and compile for it: services run on it (decision 0056).
+ABLE := import ensurepip, os, sys, sysconfig; sys.exit(sys.version_info < (3, 11) or not os.path.exists(sysconfig.get_path("include") + "/Python.h"))
+PYTHON ?= $(shell /usr/bin/python3 -c '$(ABLE)' 2>/dev/null && echo /usr/bin/python3 || echo python3)
 unexport PYTHONDONTWRITEBYTECODE  # each of some 700 starts would compile all that it imports
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

@@ -147,7 +147,8 @@ class Streams(Door):
     def drop(self) -> None:
         """Reset every connection."""
         for writer in tuple(self._open):
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+            if not writer.is_closing():  # else its socket may be gone already
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             writer.transport.abort()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
