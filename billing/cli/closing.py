@@ -57,7 +57,7 @@ def close(
         return closed, place
 
     found: Closing | Previews | tuple[()]
-    found, place = with_ledger(config, now, work)
+    found, place = with_ledger(config, now, work, begins=True)
     match found:
         case Closing():
             _closed(period, found, place, as_json)

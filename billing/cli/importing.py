@@ -58,7 +58,7 @@ def take(
                 found.append(await taking.take(opened.ledger, str(file), rows, opened.now_ms, tell))
         return found
 
-    taken = with_ledger(config, now, work)
+    taken = with_ledger(config, now, work, begins=True)
     if as_json:
         print_json([{"file": str(file), **_told(each)} for file, each in zip(files, taken, strict=True)])
     else:

@@ -35,7 +35,7 @@ _MONTH: Final = re.compile("20[0-9]{2}-(0[1-9]|1[0-2])", re.ASCII)
 ConfigOption = Annotated[Path, typer.Option("--config", metavar="FILE", help="billing.yaml.")]
 NowOption = Annotated[
     str | None,
-    typer.Option("--now", help="An instant instead of the clock's, to rehearse: 2026-11-05T09:00:00Z."),
+    typer.Option("--now", help="An instant instead of the clock's: 2026-11-05T09:00:00Z."),
 ]
 PeriodArgument = Annotated[str, typer.Argument(metavar="PERIOD", help="A month: 2026-10.")]
 
@@ -50,14 +50,22 @@ class Opened:
     now_ms: int
 
 
-def with_ledger(config: Path, now: str | None, work: Callable[[Opened], Awaitable[T]]) -> T:
-    """Do the work on an opened ledger that nobody else has; errors end the program with their exit code."""
+def with_ledger(
+    config: Path, now: str | None, work: Callable[[Opened], Awaitable[T]], *, begins: bool = False
+) -> T:
+    """Do the work on an opened ledger that nobody else has; errors end the program with their exit code.
+
+    Only work that `begins` one makes a ledger where there is none.
+    """
     now_ms = instant(now)
     try:
         written, house = houses.read(config)
     except ConfigErrors as errors:
         fail(Exit.USAGE, errors.report("nothing was done"))
     data: Path = written.data
+    if not begins and not (data / STORE).is_file():
+        hint = "pbx-billing import makes it; if it was there, look whether its disk is mounted"
+        fail(Exit.USAGE, f"{data / STORE}: there is no ledger yet; {hint}")
 
     async def run() -> T:
         database = await open_database(data / STORE, MIGRATIONS)

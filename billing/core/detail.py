@@ -34,3 +34,5 @@ class Detail:
     in_basket_seconds: int
     price: int
     """Micro-euro."""
+    label: str = ""
+    """What the tariff calls the class; "": nothing."""

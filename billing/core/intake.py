@@ -4,7 +4,7 @@ Keys and contents tell a duplicate from a conflict (B.r30); a number, an account
 meanwhile are looked up here (B.r15, B.r17, B.r32), and nowhere else.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final
@@ -119,7 +119,10 @@ class Intake:
         free: list[Free] = []
         suspense: list[SetAside] = []
         accounts = self.customer.by_id()
-        by_number = {number: account for account in accounts.values() for number in account.line.numbers}
+        by_number: dict[str, list[Account]] = {}
+        for account in accounts.values():
+            for number in account.line.numbers:
+                by_number.setdefault(number, []).append(account)
         for record in kept:
             match self._call(record, accounts, by_number):
                 case SetAside() as found:
@@ -131,13 +134,17 @@ class Intake:
         return Sorted(tuple(calls), tuple(free), tuple(suspense), quarantine, duplicates)
 
     def _call(
-        self, record: Record, accounts: Mapping[str, Account], by_number: Mapping[str, Account]
+        self, record: Record, accounts: Mapping[str, Account], by_number: Mapping[str, Sequence[Account]]
     ) -> Call | Free | SetAside:
         day = self.local_day(record.instant_ms)
-        account = accounts.get(record.account) if record.account else by_number.get(record.caller)
-        if account is None or not account.span.first <= day <= account.span.last:
-            who = record.account or record.caller
-            return self._aside(record, Reason.ACCOUNT, f'no account "{who}" on {day}')
+        own = accounts.get(record.account)
+        able = by_number.get(record.caller, ()) if not record.account else (own,) if own else ()
+        account = next((each for each in able if each.span.first <= day <= each.span.last), None)
+        if account is None:
+            who = f'line with the number "{record.caller}"'
+            if record.account:
+                who = f'account "{record.account}"'
+            return self._aside(record, Reason.ACCOUNT, f"no {who} on {day}")
         number = normalise(record.dialled, self.plan)
         if record.incoming:
             return Free(self._made(record, account, day, number or _NO_NUMBER), INCOMING)

@@ -97,6 +97,8 @@ def _shared_out(customer: Customer, atoms: Sequence[Atom]) -> Sequence[Atom] | N
             continue
         if not entities:
             return None
+        if len(entities) > 1:  # then it is the sum that is split, not each unit
+            atom = replace(atom, cents=atom.cents * atom.quantity, quantity=1)
         parts = money.split(atom.cents, _weights(customer.invoicing, entities))
         found += [replace(atom, entity=name, cents=part) for name, part in zip(entities, parts, strict=True)]
     return found

@@ -14,6 +14,8 @@ from billing.core.number import COUNTRIES
 from billing.core.tariff import KINDS, MAX_INCREMENT, MAX_ROWS, Problem, Row, check
 
 _PRICES: Final = ("per_minute", "setup", "service_per_call", "service_per_min", "max_price")
+_ASKED: Final = _PRICES[:-1]
+"""Of a row without any of them nobody knows whether its calls are free or a cell was forgotten."""
 _SECONDS: Final = ("first", "next", "grace")
 _DAYS: Final = ("from", "to")
 COLUMNS: Final = ("prefix", "kind", "class", *_PRICES, *_SECONDS, *_DAYS, "label")
@@ -45,8 +47,7 @@ def rows_of(written: Iterable[tuple[str, Mapping[str, str]]]) -> tuple[Row, ...]
         rows.append(row)
         if len(rows) > MAX_ROWS:
             raise TariffProblems([Problem(place, "", f"more than {MAX_ROWS} rows; split the tariff")])
-    problems.extend(problem for problem in check(rows) if not problems)
-    if problems:
+    if problems := problems or check(rows):
         raise TariffProblems(problems)
     return tuple(rows)
 
@@ -106,6 +107,8 @@ def _row(place: str, cells: Mapping[str, str]) -> tuple[Row, list[Problem]]:
     prefix = _prefix(given["prefix"])
     if prefix is None:
         refuse("prefix", "a prefix such as +336 or FR:3615")
+    if not any(given[name] for name in _ASKED):
+        refuse("per_minute", "a price, 0 where calls are free")
     row = Row(
         prefix=prefix or "",
         class_=given["class"],

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from billing.edges.case_file import CallFields, calls_columns
+from billing.edges.call_fields import CallFields, calls_columns
 from runtime.config import ConfigError, ConfigErrors, text_of
 
 MAX_BYTES: Final = 256 * 1024 * 1024

@@ -24,7 +24,8 @@ from billing.core.switching import history, intervals
 from billing.core.tariff import CUSTOMER, LIST, Problem, Row, Tariff
 from billing.core.tariff_text import TariffProblems
 from billing.edges import calls_file, case_file, instants, tariff_file
-from billing.edges.case_file import CallFields, CaseFile, CustomerFields, EntityFee, EntityFields
+from billing.edges.call_fields import CallFields
+from billing.edges.case_file import CaseFile, CustomerFields, EntityFee, EntityFields
 from billing.edges.case_values import EntityChange, OfferChange, PriceChange
 from billing.edges.tariff_file import Read
 from billing.service.bill import Account as CreditAccount

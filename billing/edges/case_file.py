@@ -14,6 +14,7 @@ from billing.core.offer import MAX_BASKETS, PAY_PER_USE, OfferKind
 from billing.core.switching import Do, Switch, conflict
 from billing.core.tariff import LIST
 from billing.core.tariff_text import COLUMNS
+from billing.edges.call_fields import CallFields
 from billing.edges.case_values import (
     ONE_OR_LIST,
     Cents,
@@ -26,9 +27,9 @@ from billing.edges.case_values import (
     Name,
     OfferName,
     Pattern,
+    PhoneNumber,
     Price,
     Rate,
-    Seconds,
     Weight,
     Zone,
 )
@@ -50,6 +51,12 @@ class InvoicesFields(ConfigModel):
     mode: Literal["global", "by_entity", "per_entity", "mixed"] = "global"
     groups: tuple[tuple[Name, ...], ...] = ()
     entity_option: bool | EntityFee = False
+
+    @model_validator(mode="after")
+    def _groups_count(self) -> "InvoicesFields":
+        if self.groups and self.mode != "mixed":
+            raise FieldError(f"only the mode mixed has groups, this one is {self.mode}", "groups")
+        return self
 
 
 class EntityFields(ConfigModel):
@@ -114,7 +121,7 @@ class OfferFields(ConfigModel):
 class LineFields(ConfigModel):
     """The line of an account; who names no offer pays per use."""
 
-    numbers: tuple[Name, ...] = ()
+    numbers: tuple[PhoneNumber, ...] = ()
     offer: OfferName = PAY_PER_USE.name
     channels: Annotated[int, Field(ge=1, le=10_000)] | None = None
 
@@ -137,6 +144,17 @@ class AccountFields(ConfigModel):
     line: LineFields = LineFields()
     credit: Cents | None = None
     top_ups: tuple[TopUp, ...] = ()
+
+    @model_validator(mode="after")
+    def _ends_behind_its_beginning(self) -> "AccountFields":
+        if self.from_ and self.until and self.until < self.from_:
+            raise FieldError(f"expected a day not before {self.from_}, found {self.until}", "until")
+        return self
+
+    def meets(self, other: "AccountFields") -> bool:
+        """Whether there is a day on which both are there."""
+        first = max(self.from_ or datetime.date.min, other.from_ or datetime.date.min)
+        return first <= min(self.until or datetime.date.max, other.until or datetime.date.max)
 
 
 class SwitchFields(ConfigModel):
@@ -166,6 +184,15 @@ class OptionFields(ConfigModel):
     switched: tuple[SwitchFields, ...] | None = None
 
     @model_validator(mode="after")
+    def _is_of_one(self) -> "OptionFields":
+        if self.account is not None and self.entity is not None:
+            raise FieldError("an option is of an `account` or of an `entity`, not of both", "entity")
+        for index, (on, off) in enumerate(self.active or ()):
+            if _is_backwards(on, off):
+                raise FieldError("it ends before it begins", "active", index)
+        return self
+
+    @model_validator(mode="after")
     def _is_switched_once(self) -> "OptionFields":
         if self.switched is None:
             return self
@@ -178,51 +205,6 @@ class OptionFields(ConfigModel):
                 "switched", index, "key",
             )  # fmt: skip
         return self
-
-
-class CallFields(ConfigModel):
-    """A call record; without `answer` nobody answered."""
-
-    id: Name
-    account: str = ""
-    caller: str = ""
-    dialled: str
-    kind: Literal["voice", "fax", "sms"] = "voice"
-    direction: Literal["out", "in"] = "out"
-    setup: Instant | None = None
-    answer: Instant | None = None
-    end: Instant | None = None
-    seconds: Seconds | None = None
-    received: Instant | None = None
-
-    @model_validator(mode="after")
-    def _has_an_instant(self) -> "CallFields":
-        if self.answer is None and self.setup is None:
-            raise FieldError(
-                "missing; add the instant of the answer, or the setup of an unanswered call", "answer"
-            )
-        if self.end is not None and self.end < self.instant_ms:
-            raise FieldError("the end is before the beginning", "end")
-        if self.answer is not None and self.end is None and self.seconds is None:
-            raise FieldError("missing; add the seconds of the call, or its end", "seconds")
-        return self
-
-    @property
-    def instant_ms(self) -> int:
-        """Its answer, or else its set-up."""
-        found = self.setup if self.answer is None else self.answer
-        assert found is not None
-        return found
-
-    @property
-    def talk_s(self) -> int:
-        """Whole seconds by its own count, or from answer to end; 0 when nobody answered."""
-        if self.answer is None:
-            return 0
-        if self.seconds is not None:
-            return self.seconds
-        assert self.end is not None
-        return -(-(self.end - self.answer) // 1_000)
 
 
 TariffRows = Annotated[
@@ -261,11 +243,32 @@ class CustomerFields(ConfigModel):
             if name in accounts[:index]:
                 raise FieldError(f'"{name}" is there twice', "accounts", index, "id")
         self._offers_are_there()
+        self._numbers_differ()
         self._groups_fit()
         for index, option in enumerate(self.options):
             if option.account is not None and option.account not in accounts:
                 raise FieldError(f'there is no account "{option.account}"', "options", index, "account")
+            if self.entities and option.entity and option.entity not in self._entities():
+                raise FieldError(f'there is no entity "{option.entity}"', "options", index, "entity")
         return self
+
+    def _entities(self) -> frozenset[str]:
+        """Those that are listed, and those of accounts."""
+        listed = (each if isinstance(each, str) else each.name for each in self.entities)
+        return frozenset(
+            (*listed, *(entity for account in self.accounts for entity in _names(account.entity)))
+        )
+
+    def _numbers_differ(self) -> None:
+        """A number belongs to one account at a time."""
+        known: dict[str, list[AccountFields]] = {}
+        for index, account in enumerate(self.accounts):
+            for place, number in enumerate(account.line.numbers):
+                for other in known.setdefault(number, []):
+                    if account.meets(other):
+                        why = f'"{number}" is a number of account "{other.id}" on the same days'
+                        raise FieldError(why, "accounts", index, "line", "numbers", place)
+                known[number].append(account)
 
     def _offers_are_there(self) -> None:
         for index, account in enumerate(self.accounts):
@@ -276,9 +279,7 @@ class CustomerFields(ConfigModel):
 
     def _groups_fit(self) -> None:
         """A group names entities that there are, each once."""
-        known = {entity for account in self.accounts for entity in _names(account.entity)}
-        known |= {each if isinstance(each, str) else each.name for each in self.entities}
-        known |= {option.entity for option in self.options if option.entity}
+        known = self._entities() | {option.entity for option in self.options if option.entity}
         seen: set[str] = set()
         for index, group in enumerate(self.invoices.groups):
             for place, name in enumerate(group):
@@ -304,12 +305,14 @@ class CaseFile(CustomerFields):
     vat_reason: str = ""
 
 
+def _is_backwards(on: datetime.date | int, off: datetime.date | int | None) -> bool:
+    """Of two days, or of two instants."""
+    if isinstance(on, int):
+        return isinstance(off, int) and off < on
+    return isinstance(off, datetime.date) and off < on
+
+
 def _names(entity: str | tuple[EntityChange, ...] | None) -> Sequence[str]:
     if entity is None or isinstance(entity, str):
         return (entity,) if entity else ()
     return [change.value for change in entity]
-
-
-def calls_columns() -> Sequence[str]:
-    """The columns of a CSV file of calls."""
-    return tuple(CallFields.model_fields)

@@ -16,6 +16,7 @@ from billing.edges import instants
 from runtime.config import ConfigModel
 from runtime.yaml_values import Misread
 
+_NUMBER: Final = re.compile(r"\+[1-9][0-9]{3,14}", re.ASCII)
 _MONTH: Final = re.compile("20[0-9]{2}-(0[1-9]|1[0-2])", re.ASCII)
 
 
@@ -87,6 +88,12 @@ def _zone(value: str) -> str:
     return value
 
 
+def _number(value: str) -> str:
+    if not _NUMBER.fullmatch(value):
+        raise ValueError(f'expected a number in full such as "+33142000001", found "{value}"')
+    return value
+
+
 def _pattern(value: str) -> str:
     try:
         re.compile(value, re.ASCII)
@@ -106,6 +113,7 @@ Moment = Annotated[
 ]
 Month = Annotated[int, BeforeValidator(_period, json_schema_input_type=str)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+PhoneNumber = Annotated[str, AfterValidator(_number)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Weight = Annotated[int, Field(ge=0, le=1_000_000)]

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from billing.core.detail import Detail
-from billing.service.bill import Rating
+from billing.service.bill import NO_TARIFF_ROW, Case, Rating
 
 
-def details(rating: Rating, level: str) -> Iterable[Detail]:
+def details(case: Case, rating: Rating, level: str) -> Iterable[Detail]:
     """Every call of the period at this level, in order of its instant; nothing of another level (B.E18)."""
     for row in rating.of(level):
         call = rating.calls[row.key]
@@ -25,4 +25,5 @@ def details(rating: Rating, level: str) -> Iterable[Detail]:
             billed_seconds=row.billed_s,
             in_basket_seconds=row.in_basket_s,
             price=row.price_micro,
+            label="" if row.row == NO_TARIFF_ROW else case.prices.rows[row.row].label,
         )

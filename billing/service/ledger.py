@@ -5,8 +5,9 @@ a close and what came after it are told apart for good.
 """
 
 import datetime
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain as chained
 from typing import Final
 
 from billing.core import calendar
@@ -83,16 +84,23 @@ class Ledger:
             landing = periods.following(landing)
         return replace(found, day=day, period=period, landing=landing)
 
-    async def settle(self) -> set[str]:
-        """Give records that nobody had to customers that there are now; which ones."""
-        found = [
-            self.placed(each.cdr, each.hash, each.received_ms)
-            for each in await records.of_nobody(self.database)
-        ]
-        owned = [each for each in found if each.customer != NOBODY]
-        if owned:
-            await self.database.write([records.place(owned)])
-        return {each.customer for each in owned}
+    async def settle(self, stored: Iterable[Stored]) -> set[str]:
+        """Give records of open months to those whose they are by billing.yaml of today; which ones.
+
+        What is rated of these months counts no more.
+        """
+        moved: list[Stored] = []
+        stale: dict[int, set[str]] = {}
+        for before in stored:
+            after = self.placed(before.cdr, before.hash, before.received_ms)
+            if after.customer not in (NOBODY, before.customer):
+                moved.append(after)
+                stale.setdefault(before.landing, set()).add(before.customer)
+                stale.setdefault(after.landing, set()).add(after.customer)
+        if moved:
+            cleared = (ratings.replace(landing, [], names) for landing, names in stale.items())
+            await self.database.write([records.place(moved), *chained.from_iterable(cleared)])
+        return {each.customer for each in moved}
 
     async def months(self, landing: int, only: Collection[str] | None) -> list[Month]:
         """The month of these customers, rated, in the order of billing.yaml; None: of all."""
@@ -131,7 +139,8 @@ class Ledger:
             for each in await records.of_month(self.database, name, landing)
             if each.landing == landing
         ]
-        waiting = [_unowned(each) for each in sorted((*stored, *strangers), key=lambda each: each.cdr.key)]
+        together = sorted((*stored, *strangers), key=lambda each: each.cdr.key)
+        waiting = [_unowned(each, self.house.claiming(each.cdr)) for each in together]
         counts = {**dict.fromkeys(COUNTED, 0), Verdict.SUSPENSE.value: len(waiting)}
         return Result(NOBODY, "", counts, {}, (), waiting) if waiting else None
 
@@ -150,15 +159,9 @@ class Ledger:
 
     async def carried(self, landing: int, keys: Collection[str], at_ms: int) -> list[Stored]:
         """Records that wait when their month is closed, as if they came behind it."""
-        stored = [
-            each
-            for name in await records.customers(self.database, landing)
-            for each in await records.of_month(self.database, name, landing)
-        ]
+        following = periods.following(landing)
         return [
-            replace(each, landing=periods.following(landing), received_ms=at_ms)
-            for each in stored
-            if each.landing == landing and key_text(each.cdr.key) in keys
+            replace(each, landing=following, received_ms=at_ms) for each in await self._of_keys(landing, keys)
         ]
 
     async def rate(
@@ -169,13 +172,34 @@ class Ledger:
         `only`: of these customers, and of nobody; None: of all.
         """
         assert self.closed_period(landing) is None
-        settled = await self.settle()
+        settled = await self.settle(await records.of_nobody(self.database))
         asked = None if only is None else {*only, *settled, NOBODY}
-        months = await self.months(landing, asked)
-        nobody = await self.nobodys(landing)
-        results = [month.result() for month in months] + ([nobody] if nobody else [])
+        months, results = await self._rated(landing, asked)
+        if settled := await self.settle(await self._lost(landing, results)):
+            asked = None if asked is None else asked | settled
+            months, results = await self._rated(landing, asked)
         await self.database.write(ratings.replace(landing, results, asked))
         return months, results
+
+    async def _rated(self, landing: int, asked: Collection[str] | None) -> tuple[list[Month], list[Result]]:
+        months = await self.months(landing, asked)
+        nobody = await self.nobodys(landing)
+        return months, [month.result() for month in months] + ([nobody] if nobody else [])
+
+    async def _lost(self, landing: int, results: Iterable[Result]) -> list[Stored]:
+        """Records of this month whose customer has no such account, or is gone: another may have it now."""
+        keys = {each.key for result in results for each in result.waiting if each.reason == Reason.ACCOUNT}
+        return await self._of_keys(landing, keys)
+
+    async def _of_keys(self, landing: int, keys: Collection[str]) -> list[Stored]:
+        if not keys:
+            return []
+        stored = [
+            each
+            for name in await records.customers(self.database, landing)
+            for each in await records.of_month(self.database, name, landing)
+        ]
+        return [each for each in stored if each.landing == landing and key_text(each.cdr.key) in keys]
 
     def contracts_then(self, customer: str) -> Callable[[int], Contract | None]:
         """The customer's contract at each close."""
@@ -203,9 +227,12 @@ class Ledger:
                 self._then.setdefault(period, first)
 
 
-def _unowned(each: Stored) -> Waiting:
+def _unowned(each: Stored, claiming: Sequence[str]) -> Waiting:
     source = each.cdr.source
     detail = f'no customer has the source "{source}"; add it to `sources` of one'
-    if each.customer != NOBODY:
+    if claiming:
+        who = each.cdr.account or each.cdr.caller
+        detail = f'"{who}" is an account of {" and of ".join(claiming)} on that day; leave it to one'
+    elif each.customer != NOBODY:
         detail = f'the customer "{each.customer}" is not in billing.yaml any more'
     return Waiting(NOBODY, key_text(each.cdr.key), Reason.ACCOUNT, detail)

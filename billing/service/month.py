@@ -71,7 +71,7 @@ class Month:
             each
             for part in self.parts
             for tariff in part.case.prices.tariffs
-            for each in details(part.rating, tariff.level)
+            for each in details(part.case, part.rating, tariff.level)
         ]
         return tuple(sorted(found, key=lambda each: (each.start_ms, each.key, each.level)))
 

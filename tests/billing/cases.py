@@ -42,8 +42,8 @@ def call(id_: str, seconds: int, dialled: str = "0612345678", **further: Any) ->
 
 
 def row(prefix: str = "+336", class_: str = "FR_MOBILE", **further: Any) -> Json:
-    """A tariff row."""
-    return {"prefix": prefix, "class": class_, **further}
+    """A tariff row; what it does not say costs nothing."""
+    return {"prefix": prefix, "class": class_, "per_minute": "0", **further}
 
 
 def prices(found: Json, level: str = "customer") -> dict[str, str]:

@@ -99,7 +99,7 @@ def test_tariff_check(tmp_path: Path) -> None:
     assert found["not_valid_on_day"] == [f"{LIST}:12"]
     assert {"prefix": "FR:10", "kind": "voice", "class": "SPECIAL"} in found["missing"]
     tariff = tmp_path / "t.csv"
-    tariff.write_text("prefix,class\n+33,A\n+33,B\n")
+    tariff.write_text("prefix,class,per_minute\n+33,A,0\n+33,B,0\n")
     assert f"{tariff}:3:1: prefix: " in told("tariff", "check", str(tariff), code=4).stderr
 
 

@@ -139,6 +139,7 @@ def test_the_last_zone_decides(desk: Desk) -> None:
 def test_months_are_closed_in_order(desk: Desk) -> None:
     desk.take(cdr("c", 10), cdr("d", 10, "2026-11-02T10:00:00Z"))
     assert refused(desk, "2026-11", now=DECEMBER) == ["not_in_order"]
+    assert refused(desk, "2016-10", now=DECEMBER) == ["not_in_order"], "a slip would bill ten years"
     desk.ask("close", "2026-10")
     assert refused(desk, "2026-12", now="2027-01-05T09:00:00Z") == ["not_in_order"]
     desk.ask("close", "2026-11", now=DECEMBER)

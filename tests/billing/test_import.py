@@ -140,6 +140,52 @@ def test_one_source_of_two_customers(desk: Desk) -> None:
     assert (found["dubois"]["rated"], found["dubois"]["suspense"], found["roux"]["rated"]) == (1, 1, 1)
 
 
+def test_a_record_goes_to_who_has_its_account_now(desk: Desk) -> None:
+    """Whatever billing.yaml said when it came; what was rated for the one before is his no more."""
+    desk.write(customer(), customer(name="roux", accounts=[{"id": "301"}]))
+    desk.take(cdr("c"), cdr("d", account="302"))
+    desk.write(
+        customer(accounts=[{"id": "301"}]), customer(name="roux", accounts=[{"id": "201"}, {"id": "302"}])
+    )
+    found = {each["customer"]: each["counts"] for each in desk.ask("rate", "2026-10")["customers"]}
+    assert [(name, counts["rated"], counts["suspense"]) for name, counts in found.items()] == [
+        ("dubois", 0, 0), ("roux", 2, 0)
+    ]  # fmt: skip
+    (month,) = desk.ask("report", "2026-10")["periods"]
+    assert (month["rated"], month["suspense"]) == (2, 0)
+
+
+def test_an_account_may_go_from_one_customer_to_another(desk: Desk) -> None:
+    """The day of the call decides."""
+    desk.write(
+        customer(accounts=[{"id": "201", "until": "2026-10-15"}]),
+        customer(name="roux", accounts=[{"id": "201", "from": "2026-10-16"}]),
+    )
+    desk.take(*(cdr(f"c{day}", answer=f"2026-10-{day}T10:00:00Z") for day in (14, 15, 16, 17, 18)))
+    found = {each["customer"]: each["counts"]["rated"] for each in desk.ask("rate", "2026-10")["customers"]}
+    assert found == {"dubois": 2, "roux": 3}
+
+
+def test_two_customers_that_claim_a_record_do_not_get_it(desk: Desk) -> None:
+    """It waits, and says for whom; the order of the file decides nothing."""
+    desk.write(customer(), customer(name="roux"))
+    found = desk.take(cdr("c"))
+    assert (found["rated"], found["suspense"]) == (0, 1)
+    (waiting,) = desk.ask("report")["suspense"]
+    assert waiting["detail"] == '"201" is an account of dubois and of roux on that day; leave it to one'
+    desk.write(customer(), customer(name="roux", accounts=[{"id": "301"}]))
+    rated = {each["customer"]: each["counts"]["rated"] for each in desk.ask("rate", "2026-10")["customers"]}
+    assert rated == {"dubois": 1, "roux": 0}
+
+
+def test_a_question_makes_no_ledger(desk: Desk) -> None:
+    """It would say that all is well where a disk is not mounted."""
+    for words in (("report",), ("rate", "2026-10"), ("invoice",)):
+        found = desk.do(*words, now=None if words == ("invoice",) else NOVEMBER)
+        assert (found.exit_code, "there is no ledger yet" in found.stderr) == (2, True)
+    assert not (desk.folder / "data").exists()
+
+
 def test_an_import_rates_its_own_customers(desk: Desk) -> None:
     """What others' months cost stands as it was."""
     desk.write(customer(), customer(name="roux", sources=["roux/*"]))

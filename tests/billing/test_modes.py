@@ -129,6 +129,22 @@ def test_d7_a_move(tmp_path: Path) -> None:
     assert nets(run(tmp_path, **case)) == ["12.00", "3.00"]
 
 
+def test_a_shared_option_is_split_as_a_whole(tmp_path: Path) -> None:
+    """500 x 0.02 over four entities is 2.50 each: the sum is split, not each unit."""
+    accounts = [{"id": name, "monthly": "1.00", "entity": name} for name in "abcd"]
+    options = [{"kind": "alias", "monthly": "0.02", "quantity": 500}]
+    case: dict[str, Any] = {"accounts": accounts, "options": options}
+    found = run(tmp_path, **case, invoices={"mode": "per_entity", "entity_option": True})
+    assert nets(found) == ["1.00", "2.50"] * 4
+    alone = run(
+        tmp_path,
+        accounts=accounts[:1],
+        options=options,
+        invoices={"mode": "per_entity", "entity_option": True},
+    )
+    assert [(line["quantity"], line["net"]) for line in alone["invoices"][0]["lines"]][1:] == [(500, "10.00")]
+
+
 def test_d8_an_account_without_entity(tmp_path: Path) -> None:
     """B.D8."""
     accounts = [{"id": id_, "entity": None if id_ == "401" else name} for id_, name in ENTITIES.items()]

@@ -69,7 +69,7 @@ def test_c11_the_longest_prefix_wins(tmp_path: Path) -> None:
 
 def test_c12_overlapping_rows_are_refused(tmp_path: Path) -> None:
     """B.C12: both are named, in a case as in CSV, and nothing is loaded."""
-    csv = "prefix;class;from;to\n+33;A;;\n+336;B;2026-01-01;2026-10-31\n336;C;2026-10-31;\n"
+    csv = "prefix;class;setup;from;to\n+33;A;0;;\n+336;B;0;2026-01-01;2026-10-31\n336;C;0;2026-10-31;\n"
     (tmp_path / "t.csv").write_text(csv)
     with pytest.raises(ConfigErrors) as wrong:
         run(tmp_path, tariffs={"list": "t.csv"})
@@ -81,6 +81,23 @@ def test_c12_overlapping_rows_are_refused(tmp_path: Path) -> None:
         ConfigErrors, match=r"case.yaml:1:[0-9]+ and at .*case.yaml:1:[0-9]+ on the same days"
     ):
         run(tmp_path, tariffs={"list": [row(), row(per_minute="0.1")]})
+
+
+def test_every_overlap_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("prefix;class;setup\n" + "+33;A;0\n+34;B;0\n" * 2)
+    with pytest.raises(ConfigErrors) as wrong:
+        run(tmp_path, tariffs={"list": "t.csv"})
+    assert [error.line for error in wrong.value.errors] == [4, 5]
+
+
+@pytest.mark.parametrize("csv", ["prefix;class\n+336;M\n", "prefix;class;per_minute;max_price\n+336;M;;1\n"])
+def test_a_row_without_a_price_is_refused(tmp_path: Path, csv: str) -> None:
+    """A forgotten cell must not make a destination free; who means it writes 0."""
+    (tmp_path / "t.csv").write_text(csv)
+    with pytest.raises(
+        ConfigErrors, match=r"t\.csv:2:1: per_minute: expected a price, 0 where calls are free"
+    ):
+        run(tmp_path, tariffs={"list": "t.csv"})
 
 
 def test_all_errors_of_a_tariff_at_once(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ LIST = {"list": [row(per_minute="0.60")]}
 
 
 def answered(folder: Path, *calls: Json, **further: Any) -> Json:
-    found = run(folder, accounts=ACCOUNTS, **{"tariffs": LIST, "calls": calls, **further})
+    found = run(folder, **{"accounts": ACCOUNTS, "tariffs": LIST, "calls": calls, **further})
     counts = found["counts"]
     assert counts["received"] == sum(counts[name] for name in counts if name != "received")
     return found
@@ -77,6 +77,19 @@ def test_a_level_without_a_row_suspends_the_call(tmp_path: Path) -> None:
 def test_an_account_is_found_by_its_number(tmp_path: Path) -> None:
     found = answered(tmp_path, {**call("c", 10), "account": "", "caller": "+33142000001"})
     assert found["invoices"][0]["lines"][0]["account"] == "201"
+
+
+def test_a_number_may_go_from_one_account_to_another(tmp_path: Path) -> None:
+    line = {"numbers": ["+33142000001"]}
+    accounts = [
+        {"id": "old", "until": "2026-10-15", "line": line}, {"id": "new", "from": "2026-10-16", "line": line}
+    ]  # fmt: skip
+    calls = [
+        {**call(day, 10, answer=f"2026-10-{day}T10:00:00Z"), "account": "", "caller": "+33142000001"}
+        for day in ("15", "16")
+    ]
+    found = answered(tmp_path, *calls, accounts=accounts)
+    assert [line["account"] for line in found["invoices"][0]["lines"]] == ["new", "old"]
 
 
 def test_i7_late_calls_go_on_the_next_invoice(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ A customer's and a reseller's statement are made of different rows, and no row k
 Source: seed 002 (two prices); B.E18, B.E19.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -13,7 +13,7 @@ from billing.edges.artefacts.detail_csv import csv_of
 from billing.edges.pdf import plain
 from billing.edges.pdf.catalogue import Catalogue, catalogue
 from billing.edges.pdf.figures import clock, micro
-from billing.edges.pdf.usage import days_plot
+from billing.edges.pdf.usage import days_plot, labels
 
 COLUMNS = ("account", "class", "calls", "seconds", "billed_seconds", "included_seconds", "amount")
 
@@ -91,19 +91,19 @@ def page(rows: Sequence[Used], details: Sequence[Detail], period: int, words: Ca
     classes = sorted({row.class_ for row in rows})
     blocks = [
         plain.heading(title),
-        plain.table(columns, cells(rows, words)),
+        plain.table(columns, cells(rows, words, labels((each.class_, each.label) for each in details))),
         plain.pairs([(words.say("total"), f"{total} EUR")]),
         days_plot(period, details, classes, words),
     ]
     return plain.document(words.language, title, blocks)
 
 
-def cells(rows: Sequence[Used], words: Catalogue) -> Iterator[tuple[str, ...]]:
-    """The rows as people read them."""
+def cells(rows: Sequence[Used], words: Catalogue, named: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+    """The rows as people read them; `named` are the tariff's labels of classes."""
     for row in rows:
         yield (
             row.account,
-            words.item(row.class_),
+            words.item(row.class_, named[row.class_]),
             str(row.calls),
             clock(row.billed_seconds),
             clock(row.in_basket_seconds),

@@ -45,10 +45,21 @@ def amounts_of(document: Document) -> Mapping[str, int]:
 def classes_plot(document: Document, words: Catalogue) -> str:
     """Amount by class."""
     figures, amounts = FIGURES[document.language], amounts_of(document)
-    shades = colours(classes_of(document))
-    return by_class(
-        [Bar(words.item(name), figures.amount(amounts[name]), amounts[name], shades[name]) for name in shades]
-    )
+    calls = (line for line in document.invoice.lines if line.sort is Sort.CALLS)
+    names = labels((line.item, line.label) for line in calls)
+    bars = [
+        Bar(words.item(name, names[name]), figures.amount(amounts[name]), amounts[name], shade)
+        for name, shade in colours(classes_of(document)).items()
+    ]
+    return by_class(bars)
+
+
+def labels(called: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    """The label of each class of these (class, label); "" where rows of one class have several."""
+    found: dict[str, str] = {}
+    for name, label in called:
+        found[name] = label if found.get(name, label) == label else ""
+    return found
 
 
 def days_plot(
@@ -56,11 +67,11 @@ def days_plot(
 ) -> str:
     """Billed time by day of the period, stacked by class; with `words` it names its colours."""
     days: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for detail in details:
-        if detail.period == period:
-            days[detail.day][detail.class_] += detail.billed_seconds
-    called = {name for parts in days.values() for name in parts}
-    shades = colours([*classes, *sorted(called - set(classes))])
-    names = [words.item(name) for name in shades] if words else []
+    shown = [detail for detail in details if detail.period == period]
+    for detail in shown:
+        days[detail.day][detail.class_] += detail.billed_seconds
+    called = labels((detail.class_, detail.label) for detail in shown)
+    shades = colours([*classes, *sorted(called.keys() - set(classes))])
+    names = [words.item(name, called.get(name, "")) for name in shades] if words else []
     peak = max((sum(parts.values()) for parts in days.values()), default=0)
     return by_day(days, month(period)[1].day, shades, clock(peak), names)

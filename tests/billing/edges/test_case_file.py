@@ -56,6 +56,34 @@ calls:
             'options: [{kind: ivr, monthly: "1", account: a}]',
             '2: options[0].account: there is no account "a"',
         ),
+        (
+            "accounts: [{id: a, from: 2026-10-20, until: 2026-10-10}]",
+            "2: accounts[0].until: expected a day not before 2026-10-20, found 2026-10-10",
+        ),
+        (
+            "accounts: [{id: a, line: {numbers: [01 42]}}]",
+            '2: accounts[0].line.numbers[0]: expected a number in full such as "+33142000001", found "01 42"',
+        ),
+        (
+            'accounts: [{id: a, line: {numbers: ["+331420"]}}, {id: b, line: {numbers: ["+331420"]}}]',
+            '2: accounts[1].line.numbers[0]: "+331420" is a number of account "a" on the same days',
+        ),
+        (
+            'options: [{kind: ivr, monthly: "1", active: [[2026-10-20, 2026-10-10]]}]',
+            "2: options[0].active[0]: it ends before it begins",
+        ),
+        (
+            'accounts: [{id: a}]\noptions: [{kind: ivr, monthly: "1", account: a, entity: Lyon}]',
+            "3: options[0].entity: an option is of an `account` or of an `entity`, not of both",
+        ),
+        (
+            'entities: [Lyon]\noptions: [{kind: ivr, monthly: "1", entity: Lyons}]',
+            '3: options[0].entity: there is no entity "Lyons"',
+        ),
+        (
+            "entities: [Lyon]\ninvoices: {mode: by_entity, groups: [[Lyon]]}",
+            "3: invoices.groups: only the mode mixed has groups, this one is by_entity",
+        ),
         ("tariffs: {resale: []}", "2: tariffs: missing; the tariff `list` prices the level customer"),
         ("tariffs: {list: nothing.csv}", "cannot be read: No such file or directory"),
     ],
@@ -72,7 +100,7 @@ tariffs:
   list:
     - {prefix: "+336", class: FR_MOBILE, per_minute: "0,10"}
     - {prefix: "+331", per_minute: "0.10", class: "", first: 0}
-  resale: [{prefix: x, class: A}]
+  resale: [{prefix: x, class: A, setup: "0"}]
 """
     path = tmp_path / "case.yaml"
     path.write_text(text)
@@ -85,13 +113,14 @@ tariffs:
         (6, 21, "tariffs.resale[0].prefix"),
     ]
     assert "not a comma" in caught.value.errors[0].message
-    text = 'period: "2026-10"\ntariffs: {list: [{prefix: "+33", class: A}, {prefix: "+33", class: B}]}\n'
+    rows = '[{prefix: "+33", class: A, setup: "1"}, {prefix: "+33", class: B, setup: "1"}]'
+    text = f'period: "2026-10"\ntariffs: {{list: {rows}}}\n'
     path.write_text(text)
     with pytest.raises(ConfigErrors) as caught:
         cases.read(path)
     (error,) = caught.value.errors
-    assert (error.line, error.column, error.path) == (2, 54, "tariffs.list[1].prefix")
-    assert f"priced at {path}:2:18 and at {path}:2:45 on the same days" in error.message
+    assert (error.line, error.column, error.path) == (2, 66, "tariffs.list[1].prefix")
+    assert f"priced at {path}:2:18 and at {path}:2:57 on the same days" in error.message
 
 
 @pytest.mark.parametrize(

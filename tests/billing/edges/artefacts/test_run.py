@@ -89,6 +89,13 @@ def test_calls_of_another_level_are_refused() -> None:
         statement_files(mixed, "customer", PERIOD, "fr", "")
 
 
+def test_a_statement_calls_a_class_as_the_invoice_does() -> None:
+    named = [replace(call, class_="X", label="Pays voisins") for call in calls()]
+    page = statement_files(named, "customer", PERIOD, "fr", "")["statement.html"].decode()
+    assert "<td>Pays voisins</td>" in page
+    assert ">Pays voisins</text>" in page
+
+
 def test_a_statement_is_exact() -> None:
     files = statement_files(calls("customer", LIST), "customer", PERIOD, "en", "")
     rows = files["statement.csv"].decode().splitlines()

@@ -4,10 +4,11 @@ import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
+from billing.core.invoice import Invoice, Sort
 from billing.edges.pdf.catalogue import catalogue
 from billing.edges.pdf.plot import COLOURS, Bar, by_class, by_day, colours
-from billing.edges.pdf.usage import days_plot
-from tests.billing.documents import PERIOD, calls
+from billing.edges.pdf.usage import classes_plot, days_plot
+from tests.billing.documents import PERIOD, calls, issued, line
 
 
 def rects(drawing: str) -> list[dict[str, str]]:
@@ -48,6 +49,17 @@ def test_the_legend_names_every_colour() -> None:
     names = re.findall(r">([^<]+)</text>", drawing)
     assert names[-3:] == ["Numéros spéciaux", "France fixe", "France mobile"]
     assert [each["fill"] for each in rects(drawing)[-3:]] == list(COLOURS[:3])
+
+
+def test_a_plot_calls_a_class_as_the_line_beside_it_does() -> None:
+    """By the tariff's label, while its rows agree on one."""
+    words = catalogue("it")
+    labelled = line(Sort.CALLS, "FR_MOBILE", 33, label="Paesi vicini")
+    invoice = Invoice("", PERIOD, (labelled,), 2000)
+    assert ">Paesi vicini</text>" in classes_plot(issued(invoice), words)
+    one, *others = (replace(call, class_="X", label="Uno") for call in calls()[:3])
+    assert ">Uno</text>" in days_plot(PERIOD, [one, *others], [], words)
+    assert ">X</text>" in days_plot(PERIOD, [one, replace(one, label="Due"), *others], [], words)
 
 
 def test_a_class_keeps_its_colour_and_an_eighth_begins_again() -> None:
