@@ -29,6 +29,9 @@ LIFETIME = datetime.timedelta(days=3_650)  # for people who look; nobody who pin
 class PinMismatchError(ssl.SSLError):
     """The server's key is not one of the pinned keys; nothing was sent to it."""
 
+    def __str__(self) -> str:
+        return " ".join(map(str, self.args))  # an SSLError without a number shows a tuple
+
 
 def make_certificate(directory: Path, name: str) -> tuple[Path, Path]:
     """Write tls.crt (0644) and tls.key (0600): ECDSA P-256, self-signed; the paths of both."""

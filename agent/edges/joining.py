@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +46,21 @@ class Invitation:
     pin: str
 
 
-def join(invitation: Invitation, data: Path, software: int) -> wire.Enrolled | wire.Problem:
-    """Enrol at the master and keep key and enrolment below `data`; raises NoAnswerError, OSError.
+class OtherPbxError(Exception):
+    """The invitation was that of `invited`, which nobody expected here; nothing was kept."""
 
-    The key is on disk before the token is spent, so that a full disk costs no token.
+    def __init__(self, invited: str) -> None:
+        super().__init__(invited)
+        self.invited = invited
+
+
+def join(
+    invitation: Invitation, data: Path, software: int, expected: str | None = None
+) -> wire.Enrolled | wire.Problem:
+    """Enrol at the master and keep key and enrolment below `data`; NoAnswerError, OtherPbxError, OSError.
+
+    The key is on disk before the token is spent, so that a full disk costs no token. Whose invitation it
+    was only the answer says.
     """
     data.mkdir(parents=True, exist_ok=True)
     fresh = data / FRESH_KEY_FILE
@@ -64,6 +76,8 @@ def join(invitation: Invitation, data: Path, software: int) -> wire.Enrolled | w
     try:
         answer = asyncio.run(enrol(invitation.url, invitation.pin, key, request))
         if isinstance(answer, wire.Enrolled):
+            if expected not in (None, answer.agent):
+                raise OtherPbxError(answer.agent)
             _keep(data / answer.agent, fresh, Enrolment((invitation.url,), (invitation.pin,), answer))
         return answer
     finally:
@@ -77,9 +91,16 @@ def _keep(directory: Path, fresh: Path, enrolment: Enrolment) -> None:
     save(directory, enrolment)
 
 
+def try_place(path: Path) -> None:
+    """Make the directory of agent.yaml, and see that it could be written there; OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        path.open("x").close()
+        path.unlink()
+
+
 def write_example(path: Path, pbx: str, data: Path, software: int) -> bool:
     """Write a commented agent.yaml where there is none; False when there is one already."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("x") as file:
             file.write(EXAMPLE.format(pbx=pbx, data=data, software=software))

@@ -15,7 +15,7 @@ from licensing import wire
 from licensing.codes import Code
 from licensing.site.share import Reply
 from runtime.signing import SigningKey, answer_type, request_type, verify
-from runtime.tls import PinMismatchError, pinned_context
+from runtime.tls import pin_mismatch, pinned_context
 
 SIGNATURE_HEADER = "X-Signature"
 KEPT_S = 5.0  # a connection that nobody uses
@@ -34,6 +34,7 @@ class _Answer:
     status: int
     body: bytes
     signature: str
+    challenge: str = ""  # what it wants to be shown, of somebody who is no agent
 
 
 class MasterClient:
@@ -102,6 +103,11 @@ async def enrol(url: str, pin: str, key: SigningKey, request: wire.Enrol) -> wir
     signature = key.sign(request_type("POST", ENROL), body)
     async with _pool([pin]) as pool:
         answer = await _send(pool, "POST", url + ENROL, body, signature, TIMEOUT_S)
+    if answer.challenge:
+        trouble = f"{url} asks for the token of an administrator: it is no port of agents"
+        raise NoAnswerError(
+            Code.MASTER_AWAY, f"{trouble}; write the address that `licence-master invite` prints"
+        )
     try:
         if answer.status != 200:
             return msgspec.json.decode(answer.body, type=wire.Problem)
@@ -131,14 +137,15 @@ async def _send(
             method, url, headers=headers, content=body, extensions={"timeout": patience}
         )
     except BROKEN as error:
-        if (mismatch := _pin_mismatch(error)) is not None:
+        if (mismatch := pin_mismatch(error)) is not None:
             raise NoAnswerError(Code.PIN_MISMATCH, str(mismatch)) from error
         raise NoAnswerError(Code.MASTER_AWAY, f"{url}: {str(error) or type(error).__name__}") from error
     if len(response.content) > MAX_ANSWER:
         raise NoAnswerError(Code.TOO_LARGE, f"{url}: an answer of {len(response.content)} bytes")
     told = {name.lower(): value for name, value in response.headers}
     signed = told.get(SIGNATURE_HEADER.lower().encode(), b"").decode("latin-1")
-    return _Answer(url, response.status, response.content, signed)
+    challenge = told.get(b"www-authenticate", b"").decode("latin-1")
+    return _Answer(url, response.status, response.content, signed, challenge)
 
 
 def _verified(answer: _Answer, request_signature: str, master_key: bytes) -> Reply:
@@ -154,11 +161,3 @@ def _unsigned_reason(answer: _Answer) -> Code:
         return Code(msgspec.json.decode(answer.body, type=wire.Problem).code)
     except (msgspec.DecodeError, ValueError):
         return Code.SIGNATURE_INVALID
-
-
-def _pin_mismatch(error: BaseException | None) -> PinMismatchError | None:
-    while error is not None:
-        if isinstance(error, PinMismatchError):
-            return error
-        error = error.__cause__ or error.__context__
-    return None

@@ -14,8 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agent.store.enrolment import Enrolment
+from licence_master.edges import problems
+from licence_master.edges.problems import ProblemError
 from licensing import wire
-from licensing.codes import Code, sentence, status
+from licensing.codes import Code, Refusal, sentence, status
 from runtime.server import bound_port, listen_tcp, serve
 from runtime.signing import SigningKey, answer_type, request_type, verify
 from runtime.tls import make_certificate, pin_of_certificate
@@ -47,6 +49,8 @@ class ScriptedMaster:
         self.say: list[Code] = []
         self.down = False  # every answer is a bare 502, as of a proxy whose master is gone
         self.unsigned: list[Code] = []
+        self.of_administrators = False  # it is their port that answers, which knows no agents
+        self.on_enrol: Callable[[], object] = lambda: None
         self.open = asyncio.Event()  # cleared: requests that it `holds` get no answer
         self.holds: Callable[[wire.Sync], bool] = lambda message: True
         self.open.set()
@@ -122,7 +126,10 @@ class ScriptedMaster:
     async def _answer(self, request: Request) -> Response:
         body, path = await request.body(), request.url.path
         self.requests.append((path, body))
+        if self.of_administrators:
+            return problems.response(ProblemError(Refusal(Code.TOKEN_INVALID, "none was sent")))
         if path.endswith("/enrol"):
+            self.on_enrol()
             return self._enrol(request, body)
         if path.endswith("/cdrs"):
             return self._keep_records(request, body)

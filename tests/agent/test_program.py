@@ -334,9 +334,66 @@ async def test_join_with_a_wrong_pin_sends_nothing(tmp_path: Path, master: Scrip
     config, data = tmp_path / "agent.yaml", tmp_path / "var"
     words = ("join", master.url, "--token", TOKEN, "--pin", "sha256:" + "0" * 64)
     code, _, err = await command(*words, "--config", str(config), "--data", str(data))
-    assert (code, err.startswith("pin_mismatch")) == (1, True)
+    assert (code, err.startswith("pin_mismatch: the server's key is sha256:")) == (1, True)
+    assert "('" not in err, "a text, no tuple"
+    assert "licence-master invite" in err
     assert master.requests == []
     assert not config.exists()
+
+
+async def test_join_at_the_port_of_administrators_says_so(tmp_path: Path, master: ScriptedMaster) -> None:
+    config, data = tmp_path / "agent.yaml", tmp_path / "var"
+    master.of_administrators = True
+    words = ("join", master.url, "--token", TOKEN, "--pin", master.pin)
+    code, _, err = await command(*words, "--config", str(config), "--data", str(data))
+    assert (code, "no port of agents" in err, "token_invalid" in err) == (3, True, False)
+
+
+async def test_join_as_another_pbx_than_expected_keeps_nothing(
+    tmp_path: Path, master: ScriptedMaster
+) -> None:
+    config, data = tmp_path / "agent.yaml", tmp_path / "var"
+    words = ("join", master.url, "--token", TOKEN, "--pin", master.pin, "--config", str(config))
+    code, out, err = await command(*words, "--data", str(data), "--pbx", "nice")
+    assert (code, out) == (1, "")
+    assert "invitation of lyon, not of nice" in err
+    assert "licence-master revoke lyon" in err
+    assert list(data.iterdir()) == []
+    assert not config.exists()
+    assert (await command(*words, "--data", str(data), "--pbx", "lyon"))[0] == 0
+
+
+async def test_join_beside_another_pbx_says_what_its_configuration_lacks(
+    house: House, config: Path, master: ScriptedMaster
+) -> None:
+    rewrite(config, "name: lyon", "name: hq")
+    words = ("join", master.url, "--token", TOKEN, "--pin", master.pin, "--config", str(config))
+    code, out, err = await command(*words, "--json")
+    note = f"{config}: add an entry named lyon to pbxs"
+    assert (code, json.loads(out)["notes"], err.strip()) == (0, [note], note)
+
+
+@pytest.mark.parametrize("place", ["/proc/x/agent.yaml", f"/tmp/{'x' * 300}.yaml", "/dev/null/agent.yaml"])
+async def test_join_spends_no_token_where_no_configuration_can_be_written(
+    place: str, tmp_path: Path, master: ScriptedMaster
+) -> None:
+    words = ("join", master.url, "--token", TOKEN, "--pin", master.pin, "--data", str(tmp_path / "var"))
+    code, _, err = await command(*words, "--config", place)
+    assert (code, err.startswith(f"{place}: "), len(err.splitlines())) == (4, True, 1)
+    assert master.requests == []
+
+
+async def test_join_says_what_to_write_where_the_configuration_went_wrong_afterwards(
+    tmp_path: Path, master: ScriptedMaster
+) -> None:
+    config, data = tmp_path / "etc" / "agent.yaml", tmp_path / "var"
+    master.on_enrol = config.parent.rmdir
+    words = ("join", master.url, "--token", TOKEN, "--pin", master.pin, "--data", str(data))
+    code, _, err = await command(*words, "--config", str(config))
+    assert (code, len(err.splitlines())) == (4, 1)
+    assert "lyon has joined" in err
+    assert "write it by hand" in err
+    assert enrolment.load(data / "lyon").pins == (master.pin,)
 
 
 async def test_errors_have_their_exit_codes(house: House, config: Path) -> None:
