@@ -2,11 +2,13 @@
 
 import asyncio
 import importlib
+import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from agent.config import AgentConfig, PbxEntry
+from agent.edges import belongings
 from agent.edges.device import Devices
 from agent.edges.local_api import LocalApi
 from agent.edges.local_client import SOCKET_NAME
@@ -127,7 +129,10 @@ class Main:
         for entry in self.config.pbxs:
             observation = observation_of(entry, self.clock)
             collect = self._collect(entry)
-            pbx = await open_pbx(entry, self.config, self.clock, link, self.process, observation, collect)
+            try:
+                pbx = await open_pbx(entry, self.config, self.clock, link, self.process, observation, collect)
+            except sqlite3.DatabaseError as error:
+                raise belongings.damage(self.config.data / entry.name, error) from error
             stack.push_async_callback(pbx.journal.close)
             self.pbxs[entry.name] = pbx
 

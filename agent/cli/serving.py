@@ -1,10 +1,13 @@
 """`pbx-agent run`, which is the daemon, and `check-config`, which starts nothing."""
 
+from pathlib import Path
+
 import typer
 
 from agent.config import AgentConfig
+from agent.edges import belongings
 from agent.options import DEFAULT_CONFIG, ConfigOption
-from agent.store import enrolment
+from agent.store.enrolment import NotEnrolledError
 from runtime import daemon, logs
 from runtime.activation import complaints
 from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json, table
@@ -24,13 +27,21 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     if amiss:
         fail(Exit.USAGE, "\n".join([*amiss, "make pbx-agent.socket and sip.listen of agent.yaml agree"]))
     for entry in loaded.pbxs:
-        try:
-            enrolment.load(loaded.data / entry.name)
-        except enrolment.NotEnrolledError as error:
-            fail(Exit.USAGE, str(error))
+        _check_belongings(loaded.data / entry.name)
     logs.configure()
     main = Main(loaded)
     daemon.run(main.run, reload=main.reload)
+
+
+def _check_belongings(directory: Path) -> None:
+    """What only an administrator can mend is said in one line, not in the log."""
+    try:
+        belongings.enrolled(directory)
+        belongings.examine(directory)
+    except (NotEnrolledError, belongings.OutOfReachError) as error:
+        fail(Exit.USAGE, str(error))
+    except belongings.UnusableError as error:
+        fail(Exit.BAD_DATA, str(error))
 
 
 def check_config(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonFlag = False) -> None:

@@ -1,4 +1,4 @@
-"""The licence master: has this PBX joined, and does its master show the pinned key?"""
+"""The licence master: has this PBX joined, can it use its key, and does its master show the pinned key?"""
 
 import socket
 import ssl
@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from agent.edges import belongings
 from agent.edges.doctor.finding import Finding
-from agent.store import enrolment
+from agent.store.enrolment import NotEnrolledError
 from runtime.tls import pinned_context
 
 TIMEOUT_S = 5.0
@@ -16,14 +17,27 @@ TIMEOUT_S = 5.0
 def checks(directory: Path, name: str) -> Iterator[Finding]:
     """The enrolment in the directory of this PBX, then each of its master's addresses."""
     try:
-        enrolled = enrolment.load(directory)
-    except enrolment.NotEnrolledError as error:
+        enrolled = belongings.enrolled(directory)
+    except belongings.OutOfReachError as error:
+        yield Finding(name, "enrolment", "unknown", str(error))
+        return
+    except NotEnrolledError as error:
         yield Finding(name, "enrolment", "failed", str(error))
         return
-    place = f"{enrolled.enrolled.installation}, epoch {enrolled.enrolled.epoch}"
-    yield Finding(name, "enrolment", "ok", f"joined to {place}")
+    yield _enrolment(directory, name, f"{enrolled.enrolled.installation}, epoch {enrolled.enrolled.epoch}")
     for url in enrolled.urls:
         yield _pinned(name, url, enrolled.pins)
+
+
+def _enrolment(directory: Path, name: str, place: str) -> Finding:
+    """An agent that runs has read its key long ago; the next start needs it again."""
+    try:
+        belongings.examine(directory)
+    except belongings.OutOfReachError as error:
+        return Finding(name, "enrolment", "unknown", str(error))
+    except belongings.UnusableError as error:
+        return Finding(name, "enrolment", "failed", str(error), "The agent cannot start again before that.")
+    return Finding(name, "enrolment", "ok", f"joined to {place}")
 
 
 def _pinned(name: str, url: str, pins: Iterable[str]) -> Finding:
