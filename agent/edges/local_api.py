@@ -19,6 +19,7 @@ from agent.service.opening import OpenPbx
 from agent.service.stand_in import NotProtectedError
 from agent.service.status import facts, status
 from agent.service.sync import ByeRefusedError
+from licensing.codes import sentence
 from runtime.clock import Clock
 
 MAX_BYPASS_S = 7 * 86_400
@@ -103,11 +104,11 @@ class LocalApi:
         if isinstance(wanted, Response):
             return wanted
         named = self._named(wanted.pbx)
-        try:
-            for pbx in named:
+        for pbx in named:
+            try:
                 await pbx.conversation.bye()
-        except ByeRefusedError as error:
-            return _problem(409, str(error))
+            except ByeRefusedError as error:
+                return _problem(409, _refused(pbx) or str(error))
         if all(pbx.conversation.departed for pbx in self._pbxs.values()):
             self._stop.set()
         return self._answered(named)
@@ -119,6 +120,16 @@ class LocalApi:
         if not pbxs:
             return _problem(404, "no PBX of that name in this agent")
         return _json({"pbxs": [status(pbx, self._clock) for pbx in pbxs]})
+
+
+def _refused(pbx: OpenPbx) -> str:
+    """Why the master takes nothing back from an agent that it refuses; empty when it does not."""
+    code = pbx.conversation.revoked
+    if code is None:
+        return ""
+    away = f"licence-master release-site {pbx.entry.name}"
+    said = f"the master refuses this agent ({code.value}: {sentence(code)})"
+    return f"{said}; nothing was given back. At the master: {away}; stop this agent with SIGTERM"
 
 
 async def _decoded(request: Request, model: type[M]) -> M | Response:

@@ -1,20 +1,29 @@
 """What `pbx-agent doctor` asks a PBX, by each transport, and what it makes of the answers."""
 
 import asyncio
+import json
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.config import AgentConfig, PbxEntry
-from agent.edges.doctor import call_records, emergency, pbx
+from agent.edges.doctor import call_records, emergency, master, objects, pbx
+from agent.edges.doctor.finding import Finding
 from agent.edges.doctor.question import NoSipError, ask
+from agent.store import enrolment
+from licensing.codes import Code
 from runtime.certificates import Identity, server_context
 from runtime.config import parse
+from runtime.signing import SigningKey
+from runtime.tls import make_certificate
 from tests.agent.conftest import House
+from tests.agent.scripted_master import ScriptedMaster
 from tests.agent.scripted_pbx import ScriptedPbx, free_port, response
 from tests.agent.test_program import asked, command, started
 from tests.authority import Authority
@@ -216,3 +225,74 @@ def test_it_says_which_records_do_not_tell_who_pays_a_line(source: str, warned: 
     found = list(call_records.checks(parse(text, "agent.yaml", AgentConfig).pbxs[0]))
     assert [(each.check, each.state) for each in found] == [("records", "warning")] * warned
     assert all("records" in each.detail and "asterisk_ami_cel" in each.hint for each in found)
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "state"),
+    [(30, "ok"), (-30, "ok"), (90, "warning"), (-90, "warning"), (90_000, "failed"), (-172_800, "failed")],
+)
+async def test_a_clock_that_is_not_the_masters(tmp_path: Path, ahead_s: int, state: str) -> None:
+    def answer(_: bytes) -> bytes:
+        return f"HTTP/1.1 200 OK\r\nDate: {formatdate(time.time() - ahead_s, usegmt=True)}\r\n\r\n".encode()
+
+    found = {each.check: each for each in await told_by(answer, tmp_path)}
+    assert (found["master"].state, found["clock"].state) == ("ok", state)
+    assert ("ahead" if ahead_s > 0 else "behind") in found["clock"].detail or state == "ok"
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"SSH-2.0\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nDate: soon\r\n\r\n"]
+)
+async def test_who_tells_no_time_is_not_compared(said: bytes, tmp_path: Path) -> None:
+    found = {each.check: each.state for each in await told_by(lambda _: said, tmp_path)}
+    assert found == {"enrolment": "ok", "master": "ok"}
+
+
+async def told_by(answer: Callable[[bytes], bytes], home: Path) -> list[Finding]:
+    """What doctor finds of a master with this answer to everything."""
+    scripted, key, directory = ScriptedMaster(home), SigningKey.generate(), home / "lyon"
+    certificate, secret = make_certificate(home, "master")
+    directory.mkdir()
+    key.save(directory / enrolment.KEY_FILE)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(await reader.readuntil(b"\r\n\r\n")))
+        writer.close()
+
+    context = server_context(Identity(certificate, secret), [])
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        scripted.port = server.sockets[0].getsockname()[1]
+        enrolment.save(directory, scripted.enrolment("lyon", key))
+        return await asyncio.to_thread(lambda: list(master.checks(directory, "lyon")))
+
+
+@pytest.mark.parametrize(
+    ("site", "state", "advice"),
+    [
+        ("in_sync", "ok", ""),
+        ("away", "ok", ""),
+        ("revoked", "failed", "invite --pbx lyon"),
+        ("grace_over", "failed", "link"),
+    ],
+)
+def test_a_site_that_serves_nobody_new_is_not_ok(site: str, state: str, advice: str) -> None:
+    known = {"lyon": {"bindings": 2, "state": site, "proven": []}}
+    found = next(each for each in objects.checks(entry(), known) if each.check == "agent")
+    assert (found.state, advice in found.hint) == (state, True)
+
+
+async def test_an_agent_that_was_revoked_hears_so_and_what_to_do(house: House) -> None:
+    config: Path = house.data.parent / "agent.yaml"
+    await asyncio.to_thread(config.write_text, house.config_text())
+    async with started(config) as agent:
+        house.master.say = [Code.AGENT_REVOKED] * 20
+        code, _, err = await command("bye", "--config", str(config))
+        assert (code, "agent_revoked" in err, "did not answer" in err) == (1, True, False), err
+        assert "licence-master release-site lyon" in err
+        _, out, _ = await command("doctor", "--json", "--config", str(config))
+        checks = {each["check"]: each for each in json.loads(out)["checks"]}
+        assert checks["agent"]["state"] == "failed"
+        assert (checks["clock"]["pbx"], checks["clock"]["state"]) == ("lyon", "ok"), (
+            "the master told the time"
+        )
+        assert agent.process.returncode is None

@@ -5,11 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from agent.config import PbxEntry
-from agent.edges.doctor.finding import Finding
+from agent.edges.doctor.finding import Finding, State
 from agent.edges.local_client import NotRunningError, RefusedError, ask
 
 Facts = dict[str, dict[str, Any]] | str
 """Facts of each PBX by its name, or why there are none."""
+
+
+# States of a site that somebody must act on; the others pass, or are told by alarms.
+SERIOUS: dict[str, tuple[State, str]] = {
+    "revoked": (
+        "failed",
+        "At the master: licence-master release-site {0}, then invite --pbx {0}. "
+        "Here: join, and restart the agent.",
+    ),
+    "grace_over": ("failed", "Restore the link to the master: only objects that hold a seat are served."),
+}
 
 
 def facts(data: Path) -> Facts:
@@ -30,7 +41,9 @@ def checks(pbx: PbxEntry, facts: Facts) -> Iterator[Finding]:
         hint = "Restart it after a change of agent.yaml."
         yield Finding(pbx.name, "agent", "warning", "the running agent does not serve this PBX", hint)
         return
-    yield Finding(pbx.name, "agent", "ok", f"running, {known['bindings']} bindings, {known['state']}")
+    state, hint = SERIOUS.get(known["state"], ("ok", ""))
+    detail = f"running, {known['bindings']} bindings, {known['state']}"
+    yield Finding(pbx.name, "agent", state, detail, hint.format(pbx.name))
     missing = [name for name in _configured_names(pbx) if name not in set(known["proven"])]
     if missing:
         shown = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
