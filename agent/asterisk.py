@@ -1,6 +1,6 @@
 """`asterisk` of agent.yaml: its manager interface, and where its dial plan asks before a room."""
 
-import os
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
@@ -42,7 +42,13 @@ class Asterisk(ConfigModel):
         if dialplan and dialplan.ip and not dialplan.ip.is_loopback and self.manager.ip is None:
             trouble = f'found "{self.manager}" and a dialplan that is no loopback address'
             raise FieldError(f"{trouble}; write the IP address that Asterisk asks from", "manager")
-        if checks_files(info) and not out_of_reach(self.secret) and not os.access(self.secret, os.R_OK):
-            trouble = f"{self.secret} cannot be read"
+        if checks_files(info) and not out_of_reach(self.secret) and (trouble := _unusable(self.secret)):
             raise FieldError(f"{trouble}; write the secret of manager.conf there, for us alone", "secret")
         return self
+
+
+def _unusable(secret: Path) -> str:
+    try:
+        return "" if secret.read_bytes().strip() else f"{secret} is empty"
+    except OSError:
+        return f"{secret} cannot be read"

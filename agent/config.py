@@ -108,6 +108,9 @@ class Sip(ConfigModel):
         if self.listen and self._towards_pbx() is None:
             wanted = f"{self.pbx.transport}: listener with an IPv{self.pbx.version} address"
             raise FieldError(f"found no {wanted}, and the PBX is at {self.pbx}; add one", "listen")
+        if self.advertise is not None and self.advertise.ip in WILDCARDS:
+            trouble = f"found {self.advertise}, which nobody can send to"
+            raise FieldError(f"{trouble}; write the ADDRESS:PORT where the PBX finds this agent", "advertise")
         wild = [endpoint for endpoint in self.listen if endpoint.address.ip in WILDCARDS]
         if wild and self.advertise is None:
             raise ValueError("advertise is missing; write the ADDRESS:PORT where the PBX finds this agent")

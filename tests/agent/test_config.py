@@ -66,6 +66,9 @@ def test_defaults_and_relative_paths() -> None:
         ('"udp:192.0.2.20:5060"', '"tcp:192.0.2.20:5060"', "found no tcp: listener with an IPv4 address"),
         ('["udp:0.0.0.0:5060"]', '["udp:0.0.0.0:5060", "udp:[::]:5060"]', "6:36: pbxs[0].sip.listen[1]: "
          "found udp:[::]:5060, and advertise is no IPv6 address; write the address that phones use"),
+        ('"192.0.2.10:5060"', '"0.0.0.0:5060"', "7:18: pbxs[0].sip.advertise: "
+         "found 0.0.0.0:5060, which nobody can send to; write the ADDRESS:PORT where the PBX"),
+        ('"192.0.2.10:5060"', '"[::]:5060"', "sip.advertise: found [::]:5060, which nobody can send to"),
         ('["udp:0.0.0.0:5060"]', "[5060]", 'expected text, found the number 5060; write "5060"'),
         ('["udp:0.0.0.0:5060"]', '["0.0.0.0:5060"]', "write TRANSPORT:ADDRESS:PORT"),
         ('["udp:0.0.0.0:5060"]', '["udp:0.0.0.0:65536"]', "write HOST:PORT"),
@@ -145,6 +148,10 @@ def test_the_secret_of_asterisk_must_be_there(tmp_path: Path) -> None:
     file.write_text(f"{GOOD}    asterisk: {ASTERISK}}}\n")
     with pytest.raises(ConfigErrors, match="secret cannot be read; write the secret"):
         load(file, AgentConfig, files=True)
+    (tmp_path / "secret").write_text("\n")
+    with pytest.raises(ConfigErrors, match="secret is empty; write the secret"):
+        load(file, AgentConfig, files=True)
+    load(file, AgentConfig)
     (tmp_path / "secret").write_text("s")
     asterisk = load(file, AgentConfig, files=True).pbxs[0].asterisk
     assert asterisk is not None

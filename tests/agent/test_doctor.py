@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent.config import AgentConfig, PbxEntry
-from agent.edges.doctor import call_records, emergency, master, objects, pbx
+from agent.edges.doctor import call_records, emergency, master, objects, pbx, secret
 from agent.edges.doctor.finding import Finding
 from agent.edges.doctor.question import NoSipError, ask
 from agent.store import enrolment
@@ -296,3 +296,28 @@ async def test_an_agent_that_was_revoked_hears_so_and_what_to_do(house: House) -
             "the master told the time"
         )
         assert agent.process.returncode is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "state"), [(0o600, "ok"), (0o640, "warning"), (0o644, "warning"), (None, "failed")]
+)
+def test_a_secret_that_others_may_read(tmp_path: Path, mode: int | None, state: str) -> None:
+    file = tmp_path / "asterisk.secret"
+    if mode is not None:
+        file.write_text("s")
+        file.chmod(mode)
+    text = CONFIG.format(transport="udp", port=free_port(), pbx=5060, objects="", sip="")
+    text += f'    asterisk: {{manager: "127.0.0.1:5038", user: agent, secret: "{file}"}}\n'
+    found = list(secret.checks(parse(text, "agent.yaml", AgentConfig).pbxs[0]))
+    assert [(each.check, each.state, str(file) in each.detail) for each in found] == [("secret", state, True)]
+    assert list(secret.checks(entry())) == []
+
+
+async def test_doctor_looks_at_the_secret(house: House, tmp_path: Path) -> None:
+    file, config = tmp_path / "asterisk.secret", tmp_path / "agent.yaml"
+    file.write_text("s")
+    file.chmod(0o644)
+    house.asterisk = {"manager": f"127.0.0.1:{free_port()}", "user": "agent", "secret": str(file)}
+    await asyncio.to_thread(config.write_text, house.config_text())
+    _, out, _ = await command("doctor", "--json", "--config", str(config))
+    assert {each["check"]: each["state"] for each in json.loads(out)["checks"]}["secret"] == "warning"

@@ -15,6 +15,7 @@ from agent.edges.doctor import (
     objects,
     pbx,
     phones,
+    secret,
     tables,
 )
 from agent.edges.doctor.finding import Finding
@@ -30,6 +31,7 @@ def examine(config: AgentConfig, names: Names) -> Iterator[Finding]:
     facts = objects.facts(config.data)
     for entry in config.pbxs:
         yield from kamailio.checks(entry)
+        yield from secret.checks(entry)
         yield from call_records.checks(entry)
         if not entry.asked:  # else no SIP comes here
             yield from pbx.checks(entry, facts)
