@@ -1,13 +1,14 @@
 """Commands that ask the running agent, or tell it: status, bypass, stand-in, bye."""
 
 import re
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from agent.config import AgentConfig
-from agent.edges.local_client import NotRunningError, RefusedError, ask
+from agent.edges.local_client import MAX_BYPASS_S, NotRunningError, RefusedError, ask
 from agent.edges.status_table import alarm_table, observed_table, record_table, rejection_table, status_table
 from agent.options import DEFAULT_CONFIG, ConfigOption, PbxOption
 from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json, table
@@ -43,6 +44,8 @@ def bypass(
     if bool(match) == off:
         fail(Exit.USAGE, "write either --for with a time such as 30m, 4h or 1d, or --off")
     seconds = int(match[1]) * UNIT_S[match[2]] if match else 0
+    if seconds > MAX_BYPASS_S:
+        fail(Exit.USAGE, f"--for: found {for_}; write at most {MAX_BYPASS_S // UNIT_S['d']}d")
     _show(_ask(config, "/bypass", {"for_s": seconds, "pbx": pbx}), as_json)
 
 
@@ -77,6 +80,8 @@ def _ask(config: Path, path: str, body: dict[str, Any] | None = None) -> dict[st
     except NotRunningError as error:
         fail(Exit.UNREACHABLE, str(error))
     except RefusedError as error:
+        if error.answer.get("status") == HTTPStatus.NOT_FOUND:
+            fail(Exit.USAGE, f"no PBX named {(body or {}).get('pbx')} in this agent")
         fail(Exit.REFUSED, str(error))
 
 

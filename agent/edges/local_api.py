@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agent.edges.cdr.api import CdrApi
+from agent.edges.local_client import MAX_BYPASS_S
 from agent.edges.use_api import UseApi
 from agent.service.opening import OpenPbx
 from agent.service.stand_in import NotProtectedError
@@ -21,8 +22,6 @@ from agent.service.status import facts, status
 from agent.service.sync import ByeRefusedError
 from licensing.codes import sentence
 from runtime.clock import Clock
-
-MAX_BYPASS_S = 7 * 86_400
 
 M = TypeVar("M", bound=msgspec.Struct)
 

@@ -9,6 +9,7 @@ from runtime.unix_http import UnixConnection
 
 SOCKET_NAME = "agent.sock"
 TIMEOUT_S = 15.0
+MAX_BYPASS_S = 7 * 86_400
 
 
 class NotRunningError(Exception):

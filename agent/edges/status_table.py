@@ -1,6 +1,7 @@
 """The status of the running agent as tables for people."""
 
 from collections.abc import Sequence
+from time import gmtime, strftime
 from typing import Any
 
 from runtime.cli import Cell
@@ -27,12 +28,19 @@ def alarm_table(answer: dict[str, Any]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for pbx in answer["pbxs"]:
         if pbx["bypass_until_ms"]:
-            rows.append((pbx["name"], "bypass", "Everything is admitted: pbx-agent bypass --off ends it."))
+            until = instant(pbx["bypass_until_ms"])
+            hint = f"Everything is admitted until {until}: pbx-agent bypass --off ends it."
+            rows.append((pbx["name"], "bypass", hint))
         for home in pbx["standing_in"]:
             hint = f"Its phones draw Standby here: pbx-agent stand-in {home} --end ends it."
             rows.append((pbx["name"], f"stands in for {home}", hint))
         rows += [(pbx["name"], alarm["code"], alarm["hint"]) for alarm in pbx["alarms"]]
     return rows, ("pbx", "alarm", "what would help")
+
+
+def instant(at_ms: int) -> str:
+    """A moment of wall time for people."""
+    return strftime("%Y-%m-%d %H:%M UTC", gmtime(at_ms / 1_000))
 
 
 def observed_table(answer: dict[str, Any]) -> Table:

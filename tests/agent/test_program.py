@@ -9,6 +9,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
+from time import gmtime, strftime
 from typing import Any
 
 import pytest
@@ -283,12 +284,19 @@ async def test_bypass_and_bye_commands(house: House, config: Path) -> None:
         assert (code, "--for" in err) == (2, True)
         (pbx,) = (await asked(config, "bypass", "--for", "4h"))["pbxs"]
         assert pbx["bypass_until_ms"] is not None
+        _, table, _ = await command("status", "--config", str(config))
+        until = strftime("%Y-%m-%d %H:%M UTC", gmtime(pbx["bypass_until_ms"] / 1_000))
+        assert f"Everything is admitted until {until}" in table
+        code, _, err = await command("bypass", "--for", "8d", "--config", str(config))
+        assert (code, err.strip()) == (2, "--for: found 8d; write at most 7d")
         assert await house.register("202") == 200
         (pbx,) = (await asked(config, "bypass", "--off"))["pbxs"]
         assert pbx["bypass_until_ms"] is None
         code, _, err = await command("stand-in", "hq", "--config", str(config))
         assert (code, "standby_for in master.yaml" in err) == (1, True)
-        assert (await command("bye", "--pbx", "metz", "--config", str(config)))[0] == 1
+        for words in (("status",), ("bypass", "--off"), ("stand-in", "hq"), ("bye",)):
+            code, _, err = await command(*words, "--pbx", "metz", "--config", str(config))
+            assert (code, err.strip()) == (2, "no PBX named metz in this agent"), words
         await asked(config, "bye")
         assert await agent.ended() == 0
         assert house.master.requests[-1][0] == "/v1/agent/bye"
