@@ -135,6 +135,13 @@ CASES = [
     (CRIT, pbx(alarms=[alarm(Code.NO_FREE_LICENCE), alarm(Code.CLONE_SUSPECTED)]), [], []),
     (CRIT, pbx(free=0, alarms=[alarm(Code.AGENT_REVOKED)]), [], []),
     (OK, pbx(classes={}), [], []),
+    # a class without a unit is nobody's worry before somebody wants one, unless phones draw it
+    (OK, pbx(classes={"seat": counts(granted=5, spare=5), "conference_leg": counts(refused=1)}), [], ["1:"]),
+    (WARN, pbx(classes={"conference_leg": counts(waiting=1)}), [], []),
+    (WARN, pbx(classes={"conference_leg": counts(granted=1, used=1)}), [], []),
+    (WARN, pbx(classes={"operator_login": counts(surplus=1)}), [], []),
+    (WARN, pbx(classes={"seat": counts()}), [], []),
+    (WARN, pbx(classes={"virtual_seat": counts()}), [], []),
 ]
 LINE = re.compile(r"PBX-AGENT (OK|WARNING|CRITICAL|UNKNOWN) - [^|\n]+ \| (?P<data>[^|]+)")
 NUMBER = r"~?-?[\d.]*"
@@ -213,9 +220,28 @@ async def checked(config: Path, *words: str) -> tuple[int, str]:
     return code, out.splitlines()[0].partition(" | ")[0]
 
 
+async def told(config: Path, *words: str) -> tuple[int, str, str]:
+    """Exit code, state and text of the only problem that programs are told of."""
+    code, out, err = await command("check", "--json", "--config", str(config), *words)
+    assert err == ""
+    report = json.loads(out)
+    assert list(report) == ["state", "line", "problems"]
+    assert report["line"].startswith(f"PBX-AGENT {report['state']} - ")
+    (problem,) = report["problems"]
+    assert list(problem) == ["state", "pbx", "text", "hint"]
+    return code, report["state"], problem["text"]
+
+
 async def test_a_real_run_for_each_exit_code(house: House, config: Path) -> None:
     code, line = await checked(config)
     assert (code, "is `pbx-agent run` running?" in line) == (2, True), "an agent that is down is critical"
+    for words, expected, text in (
+        ((), (2, "CRITICAL"), "is `pbx-agent run` running?"),
+        (("--nonsense",), (3, "UNKNOWN"), "--nonsense"),
+        (("-w", "fre=5:"), (3, "UNKNOWN"), "write one of free, away, surplus"),
+    ):
+        *found, said = await told(config, *words)
+        assert (tuple(found), text in said) == (expected, True), said
     async with started(config) as agent:
         assert await house.register("202") == 200
         assert await checked(config) == (0, "PBX-AGENT OK - lyon: in_sync, 1 of 3 units used, 1 bindings")

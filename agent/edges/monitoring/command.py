@@ -8,7 +8,7 @@ from typer.exceptions import TyperException
 
 from agent.config import AgentConfig
 from agent.edges.local_client import NotAllowedError, NotRunningError, RefusedError, ask
-from agent.edges.monitoring.judgement import CRITICAL, WARNING, State, head, judge
+from agent.edges.monitoring.judgement import CRITICAL, WARNING, Report, State, judge, unjudged
 from agent.edges.monitoring.threshold import thresholds
 from agent.options import DEFAULT_CONFIG, ConfigOption, PbxOption
 from runtime.cli import JsonFlag, print_json
@@ -20,10 +20,11 @@ class Plugin(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Leave with UNKNOWN, said on stdout, when the words do not fit."""
+        as_json = "--json" in args  # parsing takes them away
         try:
             return super().parse_args(ctx, args)
         except TyperException as error:
-            _leave(State.UNKNOWN, error.format_message())
+            _leave(unjudged(State.UNKNOWN, error.format_message()), as_json)
 
 
 plugin = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -50,21 +51,19 @@ def check(
         ranges = thresholds(warning, WARNING), thresholds(critical, CRITICAL)
         status = ask(load(config, AgentConfig).data, "/status", timeout_s=timeout_s)
     except (ValueError, ConfigErrors, NotAllowedError, RefusedError) as error:
-        _leave(State.UNKNOWN, str(error))
+        _leave(unjudged(State.UNKNOWN, str(error)), as_json)
     except NotRunningError as error:
-        _leave(State.CRITICAL, str(error))
+        _leave(unjudged(State.CRITICAL, str(error)), as_json)
     status["pbxs"] = [entry for entry in status["pbxs"] if pbx in (None, entry["name"])]
     if not status["pbxs"]:
-        _leave(State.UNKNOWN, f"no PBX named {pbx} in this agent")
-    report = judge(status, *ranges)
+        _leave(unjudged(State.UNKNOWN, f"no PBX named {pbx} in this agent"), as_json)
+    _leave(judge(status, *ranges), as_json)
+
+
+def _leave(report: Report, as_json: bool) -> NoReturn:
+    """Say it on stdout, where monitoring systems read."""
     if as_json:
         print_json(report.as_json())
     else:
         typer.echo(str(report))
     raise typer.Exit(report.state)
-
-
-def _leave(state: State, text: str) -> NoReturn:
-    """Say why nothing could be judged, where monitoring systems read it."""
-    typer.echo(head(state, text))
-    raise typer.Exit(state)

@@ -7,11 +7,12 @@ below, the state as exit code.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from time import gmtime, strftime
 from typing import Any
 
 from agent.edges.monitoring.threshold import Range, Thresholds
+from agent.edges.status_table import instant
 from licensing.codes import Code
+from licensing.demand import STANDBY_OF
 
 SERVICE = "PBX-AGENT"
 SHOWN = 3  # problems on the first line
@@ -38,6 +39,9 @@ STATES = {
     "recovering": (State.WARNING, "the master is recovering and lends nothing new"),
     "frozen": (State.WARNING, "growth of this site is frozen"),
 }
+
+# Classes that phones draw: a site without any unit of them serves no newcomer, whoever else it serves.
+SEATS = frozenset(STANDBY_OF)
 
 # Alarms that no time heals: somebody must act before the grace period ends. All others are warnings.
 GRAVE = frozenset(
@@ -112,6 +116,11 @@ def judge(status: dict[str, Any], warning: Thresholds, critical: Thresholds) -> 
     return Report(state, f"{head(state, text)} | {data}", tuple(_details(status, problems)), tuple(problems))
 
 
+def unjudged(state: State, text: str) -> Report:
+    """The report where there is no status to judge."""
+    return Report(state, head(state, text), (), (Problem(state, "", text),))
+
+
 def head(state: State, text: str) -> str:
     """The first line without performance data; a pipe would begin them."""
     return f"{SERVICE} {state.name} - {_plain(text)}"
@@ -125,7 +134,7 @@ def _judged(
         state, text = STATES[pbx["state"]]
         yield Problem(state, name, text, "See pbx-agent doctor.")
     if pbx["bypass_until_ms"]:
-        until = strftime("%Y-%m-%d %H:%M UTC", gmtime(pbx["bypass_until_ms"] / 1_000))
+        until = instant(pbx["bypass_until_ms"])
         yield Problem(State.WARNING, name, f"everything is admitted until {until}", "pbx-agent bypass --off")
     for alarm in pbx["alarms"]:
         state = State.CRITICAL if alarm["code"] in GRAVE else State.WARNING
@@ -146,7 +155,8 @@ def _measures(pbx: dict[str, Any]) -> Iterator[Measure]:
     for class_, counts in pbx["classes"].items():
         granted = counts["granted"]
         free = counts["spare"] + counts["lingering"]  # a unit that lingers goes to whoever asks for it
-        yield Measure(f"{name}_{class_}_free", free, "", "free", granted, class_)
+        wanted = granted or counts["waiting"] or class_ in SEATS  # else this site has none, and needs none
+        yield Measure(f"{name}_{class_}_free", free, "", "free" if wanted else "", granted, class_)
         yield Measure(f"{name}_{class_}_used", counts["used"], "", "", granted)
         yield Measure(f"{name}_{class_}_waiting", counts["waiting"])
         yield Measure(f"{name}_{class_}_surplus", counts["surplus"], "", "surplus", class_=class_)
