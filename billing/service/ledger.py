@@ -17,7 +17,7 @@ from billing.core.rated import Reason, Verdict
 from billing.service.bill import Case
 from billing.service.engine import Runner
 from billing.service.house import Contract, House
-from billing.service.month import Month, key_text, rate_month
+from billing.service.month import Month, key_of, key_text, rate_month
 from billing.store import chain, ratings, records
 from billing.store.chain import Link, PeriodClosed
 from billing.store.ratings import Result, Waiting
@@ -192,14 +192,8 @@ class Ledger:
         return await self._of_keys(landing, keys)
 
     async def _of_keys(self, landing: int, keys: Collection[str]) -> list[Stored]:
-        if not keys:
-            return []
-        stored = [
-            each
-            for name in await records.customers(self.database, landing)
-            for each in await records.of_month(self.database, name, landing)
-        ]
-        return [each for each in stored if each.landing == landing and key_text(each.cdr.key) in keys]
+        found = await records.these(self.database, [key for text in keys if (key := key_of(text))])
+        return [each for each in found if each.landing == landing]
 
     def contracts_then(self, customer: str) -> Callable[[int], Contract | None]:
         """The customer's contract at each close."""

@@ -17,11 +17,13 @@ _OURS: Final = ("hash", "customer", "day", "period", "landing", "received_ms")
 _ALL: Final = ", ".join((*_FIELDS, *_OURS))
 _KEEP: Final = f"INSERT INTO record ({_ALL}) VALUES"
 _READ: Final = f"SELECT {_ALL} FROM record"  # noqa: S608 - names of columns, ours
-_HASHES: Final = (
-    "SELECT r.source, r.call_ref, r.leg, r.hash FROM json_each(?) AS asked JOIN record AS r"
+_ASKED: Final = (
+    "FROM json_each(?) AS asked JOIN record AS r"
     " ON r.source = json_extract(asked.value, '$[0]') AND r.call_ref = json_extract(asked.value, '$[1]')"
     " AND r.leg = json_extract(asked.value, '$[2]')"
 )
+_HASHES: Final = f"SELECT r.source, r.call_ref, r.leg, r.hash {_ASKED}"
+_THESE: Final = f"SELECT r.{_ALL.replace(', ', ', r.')} {_ASKED} ORDER BY r.source, r.call_ref, r.leg"
 _QUARANTINE: Final = "INSERT OR IGNORE INTO quarantine (digest, at_ms, reason, detail, record) VALUES"
 _ARRIVAL: Final = (
     "INSERT INTO arrival (at_ms, file, received, new, duplicate, quarantine) VALUES (?, ?, ?, ?, ?, ?)"
@@ -134,6 +136,11 @@ async def one(database: aiosqlite.Connection, key: Key) -> Stored | None:
     """The record of this key."""
     wanted = f"{_READ} WHERE source = ? AND call_ref = ? AND leg = ?"
     return next((_stored(row) for row in await database.execute_fetchall(wanted, tuple(key))), None)
+
+
+async def these(database: aiosqlite.Connection, keys: Iterable[Key]) -> list[Stored]:
+    """The records of these keys that are there, in order of key."""
+    return [_stored(row) for row in await database.execute_fetchall(_THESE, (json.dumps(list(keys)),))]
 
 
 async def of_month(database: aiosqlite.Connection, customer: str, landing: int) -> list[Stored]:
