@@ -14,27 +14,26 @@ from pydantic import (
     model_validator,
 )
 
+from licence_master.address import Address, collide
 from licensing.box.sighting import DOUBTS, TOLERATED
 from licensing.codes import Refusal
 from licensing.files.licence_file import PublicKey
 from licensing.licence_type import LicenceType
 from licensing.terms import day
 from licensing.terms.release import Release as PublishedRelease
-from runtime.config import ConfigErrors, ConfigModel, ConfigPath, FieldError, load
+from runtime.config import ConfigErrors, ConfigModel, ConfigPath, FieldError, checks_files, load
+from runtime.credentials import out_of_reach
 from runtime.push import Push
 
 DEFAULT_PATH = Path("/etc/licence-master/master.yaml")
 
 # Names travel in URLs, file names, tokens and commands.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-Address = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s\[\]:/]+):\d{1,5}$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^https://[^\s/]+$")]
 Mac = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{2}([:-]?[0-9A-Fa-f]{2}){5}$")]
 Release = Annotated[int, Field(ge=1, le=99)]
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
 MacDoubt = Literal["unseen", "unprovable", "changed", "spoofed", "moved", "cloned"]
-
-
 LineName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9+][A-Za-z0-9+_.-]{0,62}|\*)$")]
 LineChannels = Annotated[dict[LineName, Annotated[int, Field(ge=0, le=10_000)]], Field(max_length=10_000)]
 
@@ -215,6 +214,21 @@ class TlsConfig(ConfigModel):
             raise FieldError("a key without certificate; name both files", "key")
         return self
 
+    @model_validator(mode="after")
+    def _files_fit(self, info: ValidationInfo) -> "TlsConfig":
+        if self.certificate is None or not checks_files(info) or out_of_reach(self.certificate):
+            return self
+        from runtime import certificates  # only for who looks
+
+        try:
+            if self.key is None:
+                certificates.client_context(self.certificate)  # clients are shown it by the proxy
+            elif not out_of_reach(self.key):
+                certificates.server_context(certificates.Identity(self.certificate, self.key))
+        except certificates.CertificateFileError as error:
+            raise FieldError(str(error), "key" if error.file == self.key else "certificate") from error
+        return self
+
     @property
     def pair(self) -> tuple[Path, Path] | None:
         """Certificate and key to serve with; None: those that `init` made."""
@@ -287,15 +301,20 @@ class MasterConfig(ConfigModel):
         refuse_twice("installations", [installation.name for installation in self.installations])
         return self
 
+    @model_validator(mode="after")
+    def _doors_are_two(self) -> "MasterConfig":
+        ours, theirs = self.admin.listen, self.agents.listen
+        if collide(ours, theirs):
+            key, found, other = "admin", ours, f"agents.listen ({theirs})"
+            if "listen" not in self.admin.model_fields_set:
+                key, found, other = "agents", theirs, f"admin.listen ({ours})"
+            text = f'found "{found}", which is taken by {other}; write another port'
+            raise FieldError(text, key, "listen")
+        return self
+
     def installation(self, name: str) -> InstallationConfig | None:
         """The installation of this name."""
         return next((found for found in self.installations if found.name == name), None)
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """Split `host:port` or `[v6]:port`."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def refuse_twice(key: str, names: list[str]) -> None:

@@ -5,7 +5,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-from licence_master.config import MasterConfig, host_and_port
+from licence_master.address import host_and_port
+from licence_master.config import MasterConfig
 from licence_master.edges.admin_doors import admin_doors
 from licence_master.edges.agent_api import agent_application
 from licence_master.edges.entrance import Door, Entrance

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Callable, Generator
@@ -20,7 +21,7 @@ CUT_EVERY_S = 0.05
 
 
 def listen_tcp(host: str, port: int) -> socket.socket:
-    """A bound TCP socket; OSError when the address is taken. Port 0 asks for a free one."""
+    """A bound TCP socket; OSError when the address is taken or not known. Port 0 asks for a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -28,7 +29,8 @@ def listen_tcp(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from error
+        number = errno.EADDRNOTAVAIL if isinstance(error, socket.gaierror) else error.errno
+        raise OSError(number, f"{host}:{port}: {error.strerror}") from error
     return listener
 
 

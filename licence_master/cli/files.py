@@ -69,7 +69,7 @@ def serve(config: ConfigOption = DEFAULT_PATH, log_level: LogLevel = "info") -> 
     """
     daemon.hasten()
     logs.configure(log_level)
-    settings = load_or_fail(config, MasterConfig)
+    settings = load_or_fail(config, MasterConfig, files=True)
     directory = DataDirectory(settings.data)
     if not directory.signing_key.exists():
         fail(Exit.USAGE, f"{directory.signing_key} is not there; run licence-master init first")
@@ -88,7 +88,7 @@ def check_config(config: ConfigOption = DEFAULT_PATH, as_json: JsonFlag = False)
 
     Example: licence-master check-config --config master.yaml
     """
-    settings = load_or_fail(config, MasterConfig)
+    settings = load_or_fail(config, MasterConfig, files=True)
     _check_assignments(settings)
     pbxs = sum(len(each.pbxs) for each in settings.installations)
     if as_json:

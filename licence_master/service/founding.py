@@ -5,8 +5,9 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from licence_master.address import host_and_port
 from licence_master.catalogue import read_catalogue
-from licence_master.config import InstallationConfig, MasterConfig, host_and_port
+from licence_master.config import InstallationConfig, MasterConfig
 from licence_master.service.installation import Surroundings, open_installation
 from licence_master.service.people.secret import new_secret
 from licence_master.store.directory import DataDirectory
