@@ -89,9 +89,14 @@ def _imported(place: str, extra: str) -> Callable[..., None] | typer.Typer:
     return command
 
 
+def warn(message: str) -> None:
+    """Write the message to stderr and go on."""
+    typer.echo("\n".join(escape(line) for line in message.splitlines()), err=True)
+
+
 def fail(code: Exit, message: str) -> NoReturn:
     """Write the message to stderr and leave with this code."""
-    typer.echo("\n".join(escape(line) for line in message.splitlines()), err=True)
+    warn(message)
     raise typer.Exit(code)
 
 
@@ -101,6 +106,17 @@ def load_or_fail(path: Path, model: type[M], *, files: bool = False) -> M:
         return load(path, model, files=files)
     except ConfigErrors as errors:
         fail(Exit.USAGE, errors.report("nothing was started"))
+
+
+def is_there(path: Path, code: Exit, advice: str) -> bool:
+    """Whether a file is there; who may not look hears the advice, and the command ends with this code."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        fail(code, f"{path}: {error.strerror}; {advice}")
+    return True
 
 
 def print_json(value: object) -> None:

@@ -4,21 +4,19 @@ import functools
 import http.client
 import inspect
 import json
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NoReturn
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import typer
 
+from licence_master.cli import ways
 from licence_master.cli.options import ConfigOption, InstallationOption
-from licence_master.config import DEFAULT_PATH, MasterConfig
-from licence_master.store.directory import DataDirectory
-from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json
-from runtime.unix_http import UnixConnection
+from licence_master.config import DEFAULT_PATH
+from runtime.cli import Exit, JsonFlag, fail, print_json
 
 UrlOption = Annotated[
     str | None, typer.Option("--url", help="Ask a master elsewhere, for example https://master:8444.")
@@ -29,11 +27,11 @@ PinOption = Annotated[
 ]
 
 
-CONNECT_S = 30.0
 WITHIN_S = 30.0
 PATIENCE_S = 600.0  # a large store takes its time before the first byte
 CHUNK = 65_536
 IN_PATHS = "/%:@!$&'()*+,;=~"  # what stands there for itself
+OTHER_DOOR = "Is this the port of the agents? --url wants that of admin.listen (master.yaml)."
 BROKEN = (OSError, http.client.HTTPException)
 
 Query = Mapping[str, str | int | None]
@@ -66,10 +64,9 @@ class Master:
                 connection.request(method, url, content, headers)
                 coming = Coming(connection.getresponse())
             except BROKEN as error:
-                said = f"the master does not answer: {error}; is licence-master serve running?"
-                fail(Exit.UNREACHABLE, said)
+                fail(Exit.UNREACHABLE, ways.unreached(error))
             if not 200 <= coming.response.status < 300:
-                refuse(coming.response.status, coming.whole())
+                refuse(coming.response.status, coming.whole(), f"{method} {self.base}{path}")
             yield coming
         finally:
             connection.close()
@@ -170,12 +167,14 @@ class Api:
         return f"/api/v1/installations/{self.installation}{path}"
 
 
-def refuse(status: int, body: bytes) -> NoReturn:
-    """Say what the problem document says and leave."""
+def refuse(status: int, body: bytes, asked: str) -> NoReturn:
+    """Say what the problem document says of what was asked, and leave."""
     try:
         problem = json.loads(body)
     except ValueError:
         fail(Exit.REFUSED, f"HTTP {status}: {body[:200].decode(errors='replace')}")
+    if problem.get("detail") == asked:
+        problem["hint"] = OTHER_DOOR
     lines = [f"{problem.get('title')} ({problem.get('code')})"]
     lines += [line for line in problem.get("errors") or [problem.get("detail")] if line]
     lines += [f"What helps: {problem['hint']}"] if problem.get("hint") else []
@@ -205,51 +204,15 @@ def remote(command: Callable[..., None]) -> Callable[..., None]:
 def connect(config: Path, url: str | None, token_file: Path | None, pin: str | None) -> Master:
     """The master of the Unix socket in the data directory, or of the URL."""
     if url is None:
-        socket = DataDirectory(load_or_fail(config, MasterConfig).data).admin_socket
-        if not socket.exists():
-            fail(Exit.UNREACHABLE, f"{socket} is not there; is licence-master serve running?")
-        return Master(lambda: UnixConnection(socket, CONNECT_S))
+        return Master(ways.by_socket(config))
     if token_file is None:
         fail(Exit.USAGE, "--url needs --token-file FILE with a token from licence-master token")
     try:
         token = token_file.read_text().strip()
     except OSError as error:
         fail(Exit.USAGE, f"{token_file}: {error.strerror}")
-    return _elsewhere(url, token, _trust(config, pin))
-
-
-def _elsewhere(url: str, token: str, trust: ssl.SSLContext) -> Master:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if host is None or parts.scheme != "https":
-        fail(Exit.USAGE, f'--url: found "{url}"; write https://HOST:PORT')
-    name = host
-
-    def opened() -> http.client.HTTPConnection:
-        return http.client.HTTPSConnection(name, port, timeout=CONNECT_S, context=trust)
-
-    return Master(opened, parts.path.rstrip("/"), token)
-
-
-def _trust(config: Path, pin: str | None) -> ssl.SSLContext:
-    """The pin that was given, else this machine's master's certificate, else the system's authorities."""
-    from runtime.tls import pin_of_certificate, pinned_context  # not for the Unix socket
-
-    if pin is not None:
-        return pinned_context([pin])
-    if config.exists():
-        own = certificate_of(load_or_fail(config, MasterConfig))
-        if own.exists():
-            return pinned_context([pin_of_certificate(own.read_bytes())])
-    return ssl.create_default_context()
-
-
-def certificate_of(config: MasterConfig) -> Path:
-    """The certificate that clients of this master see."""
-    return config.tls.certificate or DataDirectory(config.data).certificate[0]
+    opened, base = ways.by_url(url, config, pin)
+    return Master(opened, base, token)
 
 
 def _only_installation(master: Master) -> str:
