@@ -1,6 +1,7 @@
 """The licence master as one readable list: keys, stores, services, doors, and the tasks that keep them."""
 
 import asyncio
+import sqlite3
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -11,10 +12,12 @@ from licence_master.edges.admin_doors import admin_doors
 from licence_master.edges.agent_api import agent_application
 from licence_master.edges.entrance import Door, Entrance
 from licence_master.service import expiry
-from licence_master.service.founding import joining, surroundings
-from licence_master.service.installation import Installation, open_installation
+from licence_master.service.founding import joining, shown, surroundings
+from licence_master.service.installation import Installation, Surroundings, open_installation
 from licence_master.service.reload import reconfigure
+from licence_master.store import damage
 from licence_master.store.directory import DataDirectory
+from licence_master.store.ledger import ChainBrokenError
 from runtime.ballast import Room
 from runtime.daemon import notify_ready, spare_the_collector
 from runtime.logs import logger
@@ -22,7 +25,10 @@ from runtime.server import bound_port, listen_tcp, listen_unix, serve
 
 
 class Main:
-    """One licence master; once `ready` is set it serves at `agents_port` and `admin_port`."""
+    """One licence master; once `ready` is set it serves at `agents_port` and `admin_port`.
+
+    `damaged`: it has ended because of a store that no new start mends.
+    """
 
     def __init__(self, config: MasterConfig, path: Path) -> None:
         self.config = config
@@ -30,6 +36,7 @@ class Main:
         self.ready = asyncio.Event()
         self.agents_port = 0
         self.admin_port = 0
+        self.damaged = False
         self._installations: dict[str, Installation] = {}
         self._closed_doors = 3
         self._tasks = asyncio.TaskGroup()
@@ -50,10 +57,10 @@ class Main:
             around.clock,
         )
         admin_app, local_app, late = admin_doors(config.admin, known, directory, join, around.clock)
-        tls, opened = config.tls.pair or directory.certificate, self._door_opened
+        tls, opened = shown(config), self._door_opened
         async with AsyncExitStack() as stores, self._tasks as tasks:
             for each in config.installations:
-                installation = await open_installation(each.name, around)
+                installation = await self._open(each.name, around)
                 stores.push_async_callback(installation.close)
                 tasks.create_task(installation.run(), name=f"store {each.name}")
                 tasks.create_task(installation.calls.run(), name=f"calls {each.name}")
@@ -87,6 +94,15 @@ class Main:
     def reload(self) -> None:
         """Read the configuration again (SIGHUP) and follow what may change while serving."""
         self._tasks.create_task(reconfigure(self.config, self.path, self._installations))
+
+    async def _open(self, name: str, around: Surroundings) -> Installation:
+        """DamagedStoreError, which names the file, for a store that no new start mends."""
+        try:
+            return await open_installation(name, around)
+        except (sqlite3.DatabaseError, ChainBrokenError) as error:
+            damaged = damage.found(error, around.directory, name)
+            self.damaged = damaged is not None
+            raise damaged or error from error
 
     def _room_changed(self, room: Room) -> None:
         """Who was refused for want of room asks again."""

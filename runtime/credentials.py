@@ -55,7 +55,8 @@ def out_of_reach(path: Path) -> bool:
 def of_the_service(path: Path, stored: str) -> Path:
     """This file; or, where it is not there, what the service of this host gets in its place.
 
-    For commands typed by root, who may look into /etc/credstore.
+    For commands typed by root, who may look into /etc/credstore. Of a directory that is closed to us the file
+    is this one: whoever opens it hears why not.
     """
     other = STORE / stored
-    return other if not path.exists() and os.access(other, os.R_OK) else path
+    return other if not os.access(path, os.F_OK) and os.access(other, os.R_OK) else path

@@ -1,11 +1,11 @@
 """`doctor`: what a configuration file cannot show, checked one by one with what would help."""
 
 import contextlib
+import errno
 import os
 import shutil
 import socket as sockets
 import sqlite3
-import ssl
 import stat
 import time
 from collections.abc import Iterator
@@ -19,12 +19,15 @@ from licence_master.config import DEFAULT_PATH, MasterConfig
 from licence_master.service.told import boxes
 from licence_master.store import ledger
 from licence_master.store.directory import DataDirectory
+from licence_master.store.keys import KeysLostError, refuse_lost
 from licensing.ledger import replay
 from runtime.ballast import Ballast
+from runtime.certificates import CertificateFileError, Identity, server_context
 from runtime.cli import Exit, JsonFlag, load_or_fail, print_json, table
 from runtime.credentials import of_the_service, out_of_reach
 from runtime.signing import KeyFileError, SigningKey
 
+AS_ROOT = "run licence-master doctor as root"
 EARLIEST_S = 1_767_225_600  # 2026-01-01: a clock before it was never set
 SYNC_PROBES = 20
 SLOW_SYNC_MS = 50
@@ -57,6 +60,9 @@ def doctor(config: ConfigOption = DEFAULT_PATH, as_json: JsonFlag = False) -> No
 def examine(config: MasterConfig) -> Iterator[Finding]:
     """All findings."""
     directory = DataDirectory(config.data)
+    if text := _closed(directory.root):
+        yield Finding("data", False, text)
+        return
     if not directory.root.is_dir():
         yield Finding("data", False, f"{directory.root} is not there; run licence-master init")
         return
@@ -72,10 +78,27 @@ def examine(config: MasterConfig) -> Iterator[Finding]:
     yield _running(directory.admin_socket)
 
 
-def _signing_key(directory: DataDirectory) -> Finding:
+def _closed(path: Path) -> str:
+    """That we may not look into this file or directory; empty where we may, or it is not there."""
     try:
-        key = SigningKey.load(of_the_service(directory.signing_key, "licence-master.master.key"))
-    except (OSError, KeyFileError) as error:
+        path.stat()
+    except PermissionError as error:
+        return f"{path}: {error.strerror}; {AS_ROOT}"
+    except OSError:
+        return ""
+    return "" if os.access(path, os.R_OK) else f"{path}: {os.strerror(errno.EACCES)}; {AS_ROOT}"
+
+
+def _signing_key(directory: DataDirectory) -> Finding:
+    path = of_the_service(directory.signing_key, "licence-master.master.key")
+    if text := _closed(path):
+        return Finding("signing key", False, text)
+    try:
+        refuse_lost(directory, path)
+        key = SigningKey.load(path)
+    except FileNotFoundError:
+        return Finding("signing key", False, f"{path} is not there; run licence-master init")
+    except (OSError, KeyFileError, KeysLostError) as error:
         return Finding("signing key", False, str(error))
     return Finding("signing key", True, f"{key.key_id}; is there a copy of {directory.keys} elsewhere?")
 
@@ -86,18 +109,24 @@ def _certificate(config: MasterConfig, directory: DataDirectory) -> Finding:
         return Finding("certificate", True, f"{key}: only the service can look")
     certificate = of_the_service(certificate, "licence-master.tls.crt")
     key = of_the_service(key, "licence-master.tls.key")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if text := _closed(certificate) or _closed(key):
+        return Finding("certificate", False, text)
     try:
-        context.load_cert_chain(certificate, key)
+        if config.tls.pair is None:
+            refuse_lost(directory, certificate, key)
+        server_context(Identity(certificate, key))
         mode = stat.S_IMODE(key.stat().st_mode)
-    except (OSError, ssl.SSLError) as error:
-        return Finding("certificate", False, f"{certificate}, {key}: {error}")
+    except (OSError, CertificateFileError, KeysLostError) as error:
+        return Finding("certificate", False, str(error))
     if mode & 0o077:
         return Finding("certificate", False, f"others may read {key}; chmod 600 {key}")
     return Finding("certificate", True, str(certificate))
 
 
 def _store(name: str, path: Path) -> Iterator[Finding]:
+    if text := _closed(path):
+        yield Finding(f"store {name}", False, text)
+        return
     if not path.exists():
         text = f"{path} is not there; run licence-master init --installation {name}, or restore a backup"
         yield Finding(f"store {name}", False, text)
@@ -166,6 +195,8 @@ def _running(socket: Path) -> Finding:
     with sockets.socket(sockets.AF_UNIX) as probe:
         try:
             probe.connect(str(socket))
+        except PermissionError as error:
+            return Finding("master", False, f"{socket}: {error.strerror}; {AS_ROOT}")
         except OSError:
             return Finding("master", False, "not serving; start licence-master serve")
     return Finding("master", True, "serving")

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import sqlite3
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,27 +12,35 @@ from licence_master.catalogue import read_catalogue
 from licence_master.cli.options import ConfigOption, InstallationOption
 from licence_master.config import DEFAULT_PATH, InstallationConfig, MasterConfig
 from licence_master.service.assignments import check
-from licence_master.service.founding import initialise
+from licence_master.service.founding import initialise, shown
 from licence_master.store import ledger, snapshot
 from licence_master.store.directory import DataDirectory
+from licence_master.store.keys import KeysLostError, refuse_lost
 from licence_master.store.snapshot import SnapshotError
 from runtime import daemon, logs
-from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json
+from runtime.certificates import CertificateFileError, Identity, server_context
+from runtime.cli import Exit, JsonFlag, fail, is_there, load_or_fail, print_json
 from runtime.config import ConfigErrors
-from runtime.signing import KeyFileError
+from runtime.signing import KeyFileError, SigningKey
 from runtime.store import StoreError
 
 OF_THE_MASTER = ("fastapi", "prometheus_client", "httptools")
 
+NewKeys = Annotated[
+    bool, typer.Option("--new-keys", help="Make lost keys anew: every agent must join again.")
+]
 LogLevel = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 
 
 def init(
     config: ConfigOption = DEFAULT_PATH,
     installation: InstallationOption = None,
+    new_keys: NewKeys = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Make the keys (where there are none) and the store of an installation.
+
+    Where stores are there and their keys are not, put back your copy of keys/. Without one: --new-keys.
 
     Example: licence-master init --installation acme
     """
@@ -40,7 +49,9 @@ def init(
     chosen = pick(settings, installation)
     _check_assignments(settings)
     try:
-        founded = asyncio.run(initialise(settings, chosen))
+        founded = asyncio.run(initialise(settings, chosen, new_keys=new_keys))
+    except KeysLostError as error:
+        fail(Exit.REFUSED, f"{error}; without a copy write --new-keys, and let every agent join again")
     except (OSError, StoreError, KeyFileError) as error:
         fail(Exit.REFUSED, str(error))
     directory = DataDirectory(settings.data)
@@ -71,8 +82,7 @@ def serve(config: ConfigOption = DEFAULT_PATH, log_level: LogLevel = "info") -> 
     logs.configure(log_level)
     settings = load_or_fail(config, MasterConfig, files=True)
     directory = DataDirectory(settings.data)
-    if not directory.signing_key.exists():
-        fail(Exit.USAGE, f"{directory.signing_key} is not there; run licence-master init first")
+    _check_keys(directory, shown(settings))
     missing = [name for name in OF_THE_MASTER if importlib.util.find_spec(name) is None]
     if missing:
         fail(Exit.USAGE, f"{missing[0]} is not installed; install this program as pbx-licences[master]")
@@ -80,7 +90,28 @@ def serve(config: ConfigOption = DEFAULT_PATH, log_level: LogLevel = "info") -> 
 
     _check_assignments(settings)
     main = Main(settings, config)
-    daemon.run(main.run, reload=main.reload)
+    try:
+        daemon.run(main.run, reload=main.reload)
+    except SystemExit:
+        if main.damaged:
+            raise typer.Exit(Exit.BAD_DATA) from None
+        raise
+
+
+def _check_keys(directory: DataDirectory, pair: tuple[Path, Path]) -> None:
+    """Leave with what is wrong with the signing key, or with certificate and key of the doors."""
+    needed = (directory.signing_key, *pair)
+    gone = [path for path in needed if not is_there(path, Exit.USAGE, "run it as root or as its owner")]
+    try:
+        refuse_lost(directory, *needed)
+        if gone:
+            fail(Exit.USAGE, f"{gone[0]} is not there; run licence-master init first")
+        SigningKey.load(directory.signing_key)
+        server_context(Identity(*pair))
+    except (KeysLostError, KeyFileError, CertificateFileError) as error:
+        fail(Exit.USAGE, str(error))
+    except OSError as error:
+        fail(Exit.USAGE, f"{error.filename}: {error.strerror}")
 
 
 def check_config(config: ConfigOption = DEFAULT_PATH, as_json: JsonFlag = False) -> None:

@@ -26,7 +26,7 @@ from licence_master.store.backup import read as read_backup
 from licence_master.store.directory import DataDirectory
 from licensing.ledger import AnyEvent
 from runtime import logs
-from runtime.cli import Exit, JsonFlag, fail, load_or_fail, print_json, table
+from runtime.cli import Exit, JsonFlag, fail, is_there, load_or_fail, print_json, table
 from runtime.signing import KeyFileError
 from runtime.store import StoreError
 
@@ -90,7 +90,7 @@ def restore(
     settings = load_or_fail(config, MasterConfig)
     chosen = pick(settings, installation)
     key = DataDirectory(settings.data).signing_key
-    if not key.exists():
+    if not is_there(key, Exit.USAGE, "run it as root or as its owner"):
         fail(Exit.USAGE, f"{key} is not there; put the copy of keys/ back first: agents trust no other key")
     try:
         with bar("checking and copying") as advance:

@@ -11,7 +11,7 @@ from licence_master.config import InstallationConfig, MasterConfig
 from licence_master.service.installation import Surroundings, open_installation
 from licence_master.service.people.secret import new_secret
 from licence_master.store.directory import DataDirectory
-from licence_master.store.keys import make_keys
+from licence_master.store.keys import make_keys, refuse_lost
 from runtime.ballast import Ballast
 from runtime.clock import SystemClock
 from runtime.signing import SigningKey
@@ -26,9 +26,16 @@ class Founded:
     store: Path | None
 
 
-async def initialise(config: MasterConfig, installation: InstallationConfig) -> Founded:
-    """Make what is missing; a store made here may lend at once, one made by `serve` waits for hellos."""
+async def initialise(
+    config: MasterConfig, installation: InstallationConfig, *, new_keys: bool = False
+) -> Founded:
+    """Make what is missing; a store made here may lend at once, one made by `serve` waits for hellos.
+
+    KeysLostError where stores have outlived their keys, unless `new_keys` says that those are to be made.
+    """
     directory = DataDirectory(config.data)
+    if not new_keys:
+        refuse_lost(directory, directory.signing_key, shown(config)[0])
     made = make_keys(directory, _own_host(config), new_secret().text)
     path = directory.ledger(installation.name)
     if path.exists():
@@ -59,6 +66,11 @@ def surroundings(config: MasterConfig) -> Surroundings:
         config.roots,
         config.published,
     )
+
+
+def shown(config: MasterConfig) -> tuple[Path, Path]:
+    """Certificate and key that the doors show."""
+    return config.tls.pair or DataDirectory(config.data).certificate
 
 
 @dataclass(frozen=True, slots=True)
