@@ -175,8 +175,9 @@ def refuse(status: int, body: bytes, asked: str) -> NoReturn:
         fail(Exit.REFUSED, f"HTTP {status}: {body[:200].decode(errors='replace')}")
     if problem.get("detail") == asked:
         problem["hint"] = OTHER_DOOR
-    lines = [f"{problem.get('title')} ({problem.get('code')})"]
-    lines += [line for line in problem.get("errors") or [problem.get("detail")] if line]
+    title = problem.get("title")
+    lines = [f"{title} ({problem.get('code')})"]
+    lines += [line for line in problem.get("errors") or [problem.get("detail")] if line not in ("", title)]
     lines += [f"What helps: {problem['hint']}"] if problem.get("hint") else []
     fail(Exit.BAD_DATA if problem.get("bad_data") else Exit.REFUSED, "\n".join(lines))
 

@@ -147,6 +147,17 @@ def rank_of(role: str) -> tuple[Rank, str | None]:
     return Rank[name.upper()], site or None
 
 
+def refuse_unknown_site(access: Access, role: str) -> None:
+    """ProblemError for site:NAME of a PBX that is not there: it would see nothing, and nobody knew why."""
+    _, site = rank_of(role)
+    pbxs = access.installation.writer.state.pbxs
+    if site is not None and site not in pbxs:
+        there = ", ".join(pbxs)
+        raise ProblemError(
+            Refusal(Code.NOT_FOUND, f'no PBX "{site}" in the configuration; there are {there}')
+        )
+
+
 def caller_of(request: Request) -> Caller:
     """Who was let in with this request."""
     caller: Caller = request.state.caller

@@ -14,6 +14,7 @@ from licence_master.edges.doorkeeper import (
     Doorkeeper,
     caller_of,
     rank_of,
+    refuse_unknown_site,
 )
 from licence_master.edges.entrance import address_of
 from licence_master.edges.orders import (
@@ -132,6 +133,7 @@ def user_routes(routes: APIRouter, admin: Access, passwords: Passwords) -> None:
 
     @routes.post("/users", summary="Let somebody sign in")
     async def add(access: Annotated[Access, admin], order: UserOrder) -> UserReport:
+        refuse_unknown_site(access, order.role)
         people = access.installation.people
         try:
             return _user(await people.add(order.name, order.role, order.password, passwords))

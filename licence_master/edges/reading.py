@@ -1,7 +1,7 @@
 """What administrators read: every answer comes from the state in memory or beside the writer."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query
 
@@ -33,6 +33,7 @@ from licensing.scenario.what_if import WhatIf, what_if
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 Days = Annotated[int, Query(ge=1, le=3_660)]
 Margin = Annotated[int, Query(ge=0, le=1_000)]
+Row = TypeVar("Row", UsageView, HourView)
 ObjectName = Annotated[str, Path(min_length=1, max_length=512)]
 
 
@@ -126,6 +127,17 @@ def _usage_routes(routes: APIRouter, site: Access) -> None:
             raise ProblemError(Refusal(Code.FORBIDDEN))
         return access.site or asked
 
+    def known(access: Access, pool: str | None, found: list[Row]) -> list[Row]:
+        """What was found; ProblemError for nothing of a pool that is not there either.
+
+        To a site, which may not see the pools, nothing is nothing.
+        """
+        there = [view.pool for view in views.pools(access.installation.writer.state, {})]
+        if pool is not None and access.site is None and not found and pool not in there:
+            named = ", ".join(there) or "none yet"
+            raise ProblemError(Refusal(Code.NOT_FOUND, f'no pool "{pool}"; there are {named}'))
+        return found
+
     @routes.get("/usage", summary="Peaks by pool and site, when a pool is full, how many units are right")
     async def usage(
         access: Annotated[Access, site],
@@ -134,10 +146,11 @@ def _usage_routes(routes: APIRouter, site: Access) -> None:
         pbx: str | None = None,
         margin: Margin = 10,
     ) -> list[UsageView]:
-        return await used.usage(access.installation, days, pool, of(access, pbx), margin)
+        found = await used.usage(access.installation, days, pool, of(access, pbx), margin)
+        return known(access, pool, found)
 
     @routes.get("/usage/hours", summary="The peak of every hour, by pool and site")
     async def usage_hours(
         access: Annotated[Access, site], days: Days = 7, pool: str | None = None, pbx: str | None = None
     ) -> list[HourView]:
-        return await used.hours(access.installation, days, pool, of(access, pbx))
+        return known(access, pool, await used.hours(access.installation, days, pool, of(access, pbx)))
