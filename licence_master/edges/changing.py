@@ -7,14 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 
-from licence_master.edges import inventory
+from licence_master.edges import documents
 from licence_master.edges.assigning import assignment_orders, moved_views
-from licence_master.edges.doorkeeper import Access, Rank, at_least
+from licence_master.edges.doorkeeper import Access, Rank, at_least, refuse_unknown_site
 from licence_master.edges.orders import (
     ConvertOrder,
     Done,
     Failed,
-    FileReport,
     InstallOrder,
     InviteOrder,
     InviteReport,
@@ -30,7 +29,7 @@ from licence_master.edges.orders import (
 from licence_master.edges.people import user_routes
 from licence_master.edges.problems import ProblemError
 from licence_master.edges.terms import term_orders
-from licence_master.service.administration import Document, Inventory, Restocking
+from licence_master.service.administration import Document, Restocking
 from licence_master.service.assignments import Reassigned
 from licence_master.service.backups import Store
 from licence_master.service.founding import Joining
@@ -39,12 +38,8 @@ from licence_master.service.people.passwords import Passwords
 from licence_master.service.told import leaving, views
 from licence_master.store.credentials import Token
 from licensing.codes import Code, Refusal, sentence
-from licensing.files import licence_file
 from licensing.files.inventory import Item
-from licensing.files.licence_file import PublicKey, SignedFile, SignedList
 from licensing.rules import LicenceWarning
-from runtime.config import ConfigErrors
-from runtime.signing import verify
 
 
 def changing_routes(
@@ -67,12 +62,14 @@ def changing_routes(
 def _licence_routes(routes: APIRouter, operator: Access) -> None:
     @routes.post("/licences", summary="Install inventories: all or nothing")
     async def install(access: Annotated[Access, operator], order: InstallOrder) -> Restocked:
-        roots = access.installation.administration.roots
-        documents = [_document(file.name, file.content.encode(), roots) for file in order.files]
-        result = await access.installation.administration.install(
-            documents, again=order.again, dry_run=order.dry_run, actor=access.caller.actor
+        administration = access.installation.administration
+        files = documents.documents(order, administration.roots)
+        result = await administration.install(
+            files, again=order.again, dry_run=order.dry_run, actor=access.caller.actor
         )
-        return _restocked(access, result, order.dry_run, documents)
+        if not isinstance(result, Restocking):
+            raise await documents.blamed(result, files, order.again, administration)
+        return _restocked(access, result, order.dry_run, files)
 
     @routes.post("/licences/remove", summary="Remove units; no registration ends")
     async def remove(access: Annotated[Access, operator], order: RemoveOrder) -> Restocked:
@@ -146,6 +143,7 @@ def _token_routes(routes: APIRouter, admin: Access) -> None:
 
     @routes.post("/tokens", summary="Make a token; its secret is shown once")
     async def make_token(access: Annotated[Access, admin], order: TokenOrder) -> NewTokenReport:
+        refuse_unknown_site(access, order.role)
         issued = await access.installation.enrolment.issue_token(order.role, order.label, order.days)
         if isinstance(issued, Refusal):
             raise ProblemError(issued)
@@ -174,44 +172,11 @@ def _backup_route(routes: APIRouter, admin: Access) -> None:
         return StreamingResponse(made.chunks(), headers=headers, media_type="application/vnd.sqlite3")
 
 
-def _document(name: str, content: bytes, roots: tuple[PublicKey, ...]) -> Document:
-    if inventory.is_signed(name, content):
-        signed = licence_file.read(content, roots, verify)
-        if isinstance(signed, Refusal):
-            named = Refusal(signed.code, f"{name}: {signed.sentence}", signed.advice)
-            raise ProblemError(named, bad_data=signed.code in licence_file.DAMAGED)
-        return Document(name, signed)
-    try:
-        read = inventory.read(name, content)
-    except ConfigErrors as errors:
-        found = [Refusal(Code.INVALID_REQUEST, str(error)) for error in errors.errors]
-        raise ProblemError(*found, bad_data=True) from errors
-    items = tuple(Item(row.type, row.count, row.place, row.mac, row.project) for row in read.rows)
-    return Document(name, Inventory(read.digest, items, read.vendor))
-
-
-def _file(document: Document) -> FileReport:
-    match document.content:
-        case SignedFile() as signed:
-            return FileReport(
-                name=document.name,
-                source="signed",
-                issuer=signed.issuer,
-                project=signed.licence.project,
-                issue_no=signed.licence.issue_no,
-                until_ms=signed.licence.until_ms,
-            )
-        case SignedList() as revoked:
-            return FileReport(name=document.name, source="revocations", issue_no=revoked.list.number)
-        case Inventory() as stated:
-            return FileReport(name=document.name, source="vendor" if stated.vendor else "statement")
-
-
 def _restocked(
     access: Access,
     result: Restocking | tuple[Refusal, ...],
     dry_run: bool,
-    documents: Sequence[Document] = (),
+    files: Sequence[Document] = (),
 ) -> Restocked:
     if not isinstance(result, Restocking):
         raise ProblemError(*result)
@@ -223,7 +188,7 @@ def _restocked(
     gained, lost = moved_views(Reassigned(result.before, result.after))
     return Restocked(
         done=not dry_run,
-        files=tuple(_file(each) for each in documents if each.name not in result.skipped),
+        files=tuple(documents.report(each) for each in files if each.name not in result.skipped),
         skipped=result.skipped,
         pools=tuple(
             PoolChange(

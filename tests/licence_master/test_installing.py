@@ -137,6 +137,34 @@ def test_each_refusal_has_its_own_code(trusting: Master, office: Office, tmp_pat
     assert (said.returncode, "too_large" in said.stderr) == (4, True)
 
 
+def test_of_several_files_the_one_that_is_refused_is_named(
+    trusting: Master, office: Office, tmp_path: Path
+) -> None:
+    year_ms = 1_000 * 86_400 * 365
+    files = {
+        "good.csv": b"type,count\nPBX-Port13,1\n",
+        "typo.csv": b"type,count\nPBX-Port13,1\nPBX-Prot13,2\n",
+        "nowhere.csv": b"type,count,place\nPBX-Port13,1,paris\n",
+        "soon.licence": office.text(licence(from_ms=200 * year_ms)),
+        "over.licence": office.text(licence(until_ms=year_ms)),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+
+    def refused(*names: str) -> str:
+        said = trusting.run("install", *(str(tmp_path / name) for name in names))
+        assert said.returncode == 1, said.stdout
+        assert trusting.ask("/licences") == []
+        return said.stderr
+
+    assert "\ntypo.csv: " in refused("good.csv", "typo.csv")
+    assert "PBX-Prot13" in refused("typo.csv")
+    assert "\nnowhere.csv: " in refused("good.csv", "nowhere.csv")
+    assert "\nsoon.licence: it is valid from 2169-11-13 on\n" in refused("good.csv", "soon.licence")
+    assert "\nover.licence: it was valid until 1971-01-01\n" in refused("over.licence", "soon.licence")
+    assert "\nsoon.licence: " in refused("soon.licence", "over.licence")
+
+
 def test_files_of_one_order_come_in_their_turn_and_the_ledger_keeps_where_all_came_from(
     trusting: Master, office: Office
 ) -> None:
