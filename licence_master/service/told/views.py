@@ -146,7 +146,7 @@ def agents(each: Installation) -> list[AgentView]:
 def _agent(each: Installation, state: State, name: str, silent: bool) -> AgentView:
     agent, pbx = state.agents.get(name), state.pbxs.get(name)
     if agent is None:
-        standing = "not_joined"
+        standing = "awaited" if name in state.waiting else "not_joined"
     elif agent.revoked:
         standing = "revoked"
     elif name in state.waiting:
