@@ -31,7 +31,7 @@ from runtime.signing import KeyFileError
 from runtime.store import StoreError
 
 Target = Annotated[
-    Path, typer.Argument(metavar="[FILE or DIRECTORY]", help="A new file, or a directory for one.")
+    str, typer.Argument(metavar="[FILE or DIRECTORY]", help="A new file, or a directory that is there.")
 ]
 Source = Annotated[Path, typer.Argument(metavar="FILE", help="What licence-master backup wrote.")]
 DiscardNewer = Annotated[
@@ -44,7 +44,7 @@ NOT_IN_IT = "Not in it: keys/ and master.yaml. Keep copies of both, or every age
 
 
 @remote
-def backup(api: Api, target: Target = Path()) -> None:
+def backup(api: Api, target: Target = ".") -> None:
     """Write the stores of an installation into two files while the master runs; checked before it is done.
 
     In a directory they get a name with the time; the call records lie beside it as ….calls.db. They hold who
@@ -52,8 +52,14 @@ def backup(api: Api, target: Target = Path()) -> None:
 
     Example: licence-master backup /srv/backups
     """
+    place = Path(target)
+    there = is_there(place, Exit.REFUSED, "name a place where you may write")
+    if not there and (target.endswith("/") or not place.suffix):
+        fail(
+            Exit.USAGE, f"{target} is not there; make the directory first, or name a file such as {place}.db"
+        )
     try:
-        path, contents = _received(api, target, "ledger", read_backup)
+        path, contents = _received(api, place, "ledger", read_backup)
         calls, records = _received(api, calls_beside(path), "calls", read_calls)
     except FileExistsError as error:
         fail(Exit.USAGE, f"{error.filename or target} is there already; name another file, or a directory")

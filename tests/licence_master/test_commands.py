@@ -103,7 +103,8 @@ def test_help_shows_an_example(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "own"), [("pools", {"asking", "client", "ways"}), ("serve", {"files"}), ("doctor", {"doctor"})]
+    ("command", "own"),
+    [("pools", {"asking", "client", "ways"}), ("serve", {"files"}), ("doctor", {"doctor"})],
 )
 def test_a_command_starts_without_the_modules_of_others(command: str, own: set[str]) -> None:
     program = (*PROGRAM[:1], "-v", *PROGRAM[1:])

@@ -160,3 +160,52 @@ def test_another_key_another_port_and_no_pin_are_told_apart(master: Master, tmp_
         assert "Is this the port of the agents? --url wants that of admin.listen" in said.stderr
     said = master.run("pools", "--token-file", str(token), "--url", "https://nohost.invalid:8444")
     assert (said.returncode, "is the name in --url right?" in said.stderr) == (3, True)
+
+
+def test_a_backup_makes_no_file_of_a_directory_that_is_not_there(master: Master, tmp_path: Path) -> None:
+    target = tmp_path / "backups"
+    for written in (str(target), f"{target}/", f"{target}.d/"):
+        said = master.run("backup", written)
+        assert said.returncode == 2
+        named = f"{written.rstrip('/')}.db"
+        told = f"{written} is not there; make the directory first, or name a file such as {named}\n"
+        assert said.stderr == told
+    assert not target.exists()
+    target.mkdir()
+    master.command("backup", f"{target}/")
+    assert len(list(target.glob("acme-*.db"))) == 2
+    master.command("backup", str(tmp_path / "acme.db"))
+
+
+@pytest.mark.parametrize("words", [("token", "make"), ("user", "add", "anna", "--password-file", "password")])
+def test_a_site_that_is_not_there_may_see_nothing(master: Master, words: tuple[str, ...]) -> None:
+    password = master.home / "password"
+    password.write_text("a long password of somebody\n")
+    given = [str(password) if word == "password" and n else word for n, word in enumerate(words)]
+    said = master.run(*given, "--role", "site:paris")
+    assert said.returncode == 1
+    assert 'no PBX "paris" in the configuration; there are hq, lyon, nice' in said.stderr
+    master.command(*given, "--role", "site:lyon")
+
+
+@pytest.mark.parametrize("more", [(), ("--hours",)])
+def test_usage_of_a_pool_that_is_not_there_names_those_that_are(
+    master: Master, more: tuple[str, ...]
+) -> None:
+    said = master.run("usage", "--pool", "prt", *more)
+    assert said.returncode == 1
+    assert 'no pool "prt"; there are ipva, port' in said.stderr
+    master.command("usage", "--pool", "port", *more)
+
+
+def test_a_recovery_waits_for_who_never_joined_and_says_so(tmp_path: Path) -> None:
+    with Master(tmp_path).init() as master:
+        for path in master.ledger().parent.glob("ledger.db*"):
+            path.unlink()
+        master.start()
+        said = master.command("agents")
+        assert [row["state"] for row in master.ask("/agents")] == ["awaited"] * 3
+        assert "In recovery: nothing new is lent before these have answered." in said
+        assert "licence-master release-site nice" in said
+        master.command("release-site", "nice", "--yes")
+        assert [row["state"] for row in master.ask("/agents")] == ["awaited", "awaited", "not_joined"]
