@@ -46,7 +46,8 @@ def wording(errors: Sequence[ErrorDetails], place: Place, on_key: bool, names: f
     if kind == "missing":
         return "missing; add it"
     if kind == "extra_forbidden":
-        near = resembling(str(first["loc"][-1]), names)
+        found_key = str(first["loc"][-1])
+        near = resembling(found_key, names - {found_key})  # another member of a union may have that one
         return "unknown key" + (f'; did you mean "{near}"?' if near else "")
     if kind in ("value_error", "assertion_error"):
         return str(first.get("ctx", {}).get("error", first["msg"]))

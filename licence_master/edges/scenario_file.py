@@ -57,6 +57,7 @@ from licensing.scenario.scenario import (
 from licensing.terms import day
 from runtime import config
 from runtime.config import ConfigModel, FieldError
+from runtime.yaml_values import Misread, describe
 
 EXTERNAL_VIDEOPHONE = "external_videophone"
 """5.1: the use of a video licence that needs no Phone App."""
@@ -74,7 +75,8 @@ def _day(value: object) -> object:
     """A date, plain or quoted, as the day it is."""
     found = day.parse(str(value)) if isinstance(value, str | datetime.date) else None
     if found is None:
-        raise ValueError(f'expected a date such as 2027-01-31, found "{value}"')
+        raw = value.raw if isinstance(value, Misread) else str(value)
+        raise ValueError(f"expected a date such as 2027-01-31, found {describe(value, raw)}")
     return found
 
 
@@ -125,6 +127,23 @@ def _verb(value: object) -> str | None:
     return next((name for name in STEPS if name in value), None) if isinstance(value, Mapping) else None
 
 
+def _one_step(value: object) -> object:
+    """FieldError for two steps in one, and for a name that is nearly one of a step."""
+    if not isinstance(value, Mapping):
+        return value
+    first = _verb(value)
+    if first is None:
+        for key in value:
+            for near in get_close_matches(str(key), STEPS, 1):
+                raise FieldError(f'unknown step; did you mean "{near}"?', key)
+        return value
+    own = _HINTS[STEPS[first]]
+    for other in STEPS:
+        if other in value and other not in own:
+            raise FieldError(f"a second step beside {first}; write it as a step of its own", other)
+    return value
+
+
 def _step(written: BaseModel) -> Step:
     """The step that was written: its fields come in the order of the class."""
     values = dict(written)
@@ -142,7 +161,8 @@ class _AnyStep:
             custom_error_message=f"expected a step: {', '.join(STEPS)}",
         )
         union = handler.generate_schema(Annotated[reduce(or_, forms), which])
-        return core_schema.no_info_after_validator_function(_step, union)
+        step = core_schema.no_info_after_validator_function(_step, union)
+        return core_schema.no_info_before_validator_function(_one_step, step)
 
 
 class Rows(tuple[R, ...]):

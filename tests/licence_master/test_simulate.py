@@ -121,11 +121,34 @@ def test_wrong_files_name_every_error_with_its_place(tmp_path: Path) -> None:
         r'wrong.yaml:10:24: *steps\[1\].at: "lion" is none of pbxs; did you mean lyon\?',
         r"wrong.yaml:11:5: *steps\[2\]: expected a step: register, unregister",
         r"wrong.yaml:12:34: *steps\[3\].count: expected a whole number",
-        r'wrong.yaml:13:16: *steps\[4\].set_time: expected a date such as 2027-01-31, found "tomorrow"',
+        r"wrong.yaml:13:16: *steps\[4\].set_time: expected a date such as 2027-01-31, found the text",
         r"wrong.yaml:14:15: *steps\[5\].upgrade: expected at least 1",
         "7 errors; nothing was simulated",
     ):
         assert re.search(place, done.output), f"{place}\n{done.output}"
+
+
+def test_wrong_dates_and_misspelt_steps_are_told_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(
+        HEAD + "licences:\n  - {type: PBX-Port13, count: 1, until: 2027-02-30}\n"
+        "steps:\n  - {set_time: 2027-13-01}\n  - {set_time: 1.5}\n  - {set_time: 7}\n"
+        "  - {register: u1, unregister: u1}\n  - {regster: u1}\n  - {register: u1, call: x, device: dect}\n"
+    )
+    done = CliRunner().invoke(app, ["simulate", str(file)])
+    assert done.exit_code == 4
+    wanted = "expected a date such as 2027-01-31, found "
+    for told in (
+        f"licences[0].until: {wanted}a date that does not exist (YAML reads 2027-02-30 so)",
+        f"steps[0].set_time: {wanted}a date that does not exist (YAML reads 2027-13-01 so)",
+        f"steps[1].set_time: {wanted}the number 1.5",
+        f"steps[2].set_time: {wanted}the number 7",
+        "steps[3].unregister: a second step beside register; write it as a step of its own",
+        'steps[4].regster: unknown step; did you mean "register"?',
+        "steps[5].call: a second step beside register; write it as a step of its own",
+        "7 errors; nothing was simulated",
+    ):
+        assert told in done.output, f"{told}\n{done.output}"
 
 
 def test_a_file_that_is_not_there_is_no_bad_data(tmp_path: Path) -> None:
