@@ -73,6 +73,30 @@ async def test_a_transfer_moves_units_and_names_who_has_to_leave(master: Master)
         assert master.order("/licences/transfer", order, status=404)["code"] == "not_found"
 
 
+async def test_nobody_has_to_leave_where_a_share_only_moves(master: Master) -> None:
+    """A site gives back the last licence of its own: its phones draw the master's, as far as those reach."""
+    async with await join(master, "hq") as hq, await join(master, "lyon") as lyon:
+        there = {"type": "PBX-Port13", "count": 4, "to_place": "lyon"}
+        assert master.order("/licences/transfer", there)["leaving"] == []
+        await lyon.sync({"seat": 3})
+        told = [
+            {"n": n, "at_ms": n, "object": f"{100 + n}", "kind": "user", "class": "seat", "event": "held"}
+            for n in range(1, 4)
+        ]
+        await lyon.sync({"seat": 3}, activity=told)
+        await hq.sync({"seat": 6})
+        back = {"type": "PBX-Port13", "count": 4, "from_place": "lyon"}
+        assert master.order("/licences/transfer", {**back, "dry_run": True})["leaving"] == []
+        remains = {**back, "count": 2}
+        (left,) = master.order("/licences/transfer", {**remains, "dry_run": True})["leaving"]
+        assert (left["pbx"], left["units"], left["objects"]) == ("lyon", 1, ["103"])
+        master.order("/licences/transfer", back)
+        assert [row["object"] for row in master.ask("/holders") if row["leaves"]] == []
+        await lyon.sync({"seat": 3})
+        drawn = {row["pbx"]: row["drawn"] for row in master.ask("/shares")}
+        assert drawn == {"hq": {"port": 6}, "lyon": {"port": 3}}
+
+
 async def test_an_operator_says_that_a_pbx_failed_and_that_it_is_back(tmp_path: Path) -> None:
     with configured(tmp_path, STANDBY).start() as master:
         stock(master, "PBX-Port13,3", "PBX-Standby13,2", "PBX-IPVA13,2")
