@@ -250,6 +250,14 @@ def agent(tmp_path: Path) -> Path:
     return path
 
 
+def test_no_page_says_a_paragraph_twice() -> None:
+    for page in (ROOT / "docs").rglob("*.md"):
+        text = page.read_text()
+        for paragraph in text.split("\n\n"):
+            if paragraph.startswith("**"):
+                assert text.count(paragraph.strip()) == 1, f"{page}: {paragraph[:60]}"
+
+
 def test_a_start_of_the_master_carries_nothing_that_agents_do_not_need(master: Master) -> None:
     found = carried("licence_master", ["serve", "--config", str(master.config)], "master.ready")
     assert "master.ready" in found

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agent.edges.monitoring.judgement import CRITICAL, WARNING, State, judge
+from agent.edges.monitoring.judgement import CRITICAL, GRAVE, WARNING, State, judge
 from agent.edges.monitoring.threshold import Range, thresholds
 from licensing.codes import Code
 from tests.agent.conftest import House
@@ -292,6 +292,12 @@ async def test_who_may_not_ask_learns_nothing_about_the_agent(house: House, conf
         out, _ = await process.communicate()
     assert (process.returncode, out.startswith(b"PBX-AGENT UNKNOWN - ")) == (3, True)
     assert b"ask as root or as a member of its group" in out
+
+
+def test_the_page_has_every_alarm_that_is_critical() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith("| alarms"))
+    assert set(re.findall(r"`(\w+)`", row)) == {str(code) for code in GRAVE}
 
 
 def without_privileges() -> list[str]:

@@ -280,6 +280,26 @@ async def test_a_site_sees_itself_alone(tmp_path: Path) -> None:
 # --- the agents' port, and the agent's socket
 
 
+def test_a_stranger_at_the_agents_port_hears_what_the_page_says(master: Master) -> None:
+    known = {"agent": "lyon", "installation": "acme"}
+    requests = {
+        404: ("GET", "/foo", {}),
+        405: ("GET", "/v1/agent/hello", {}),
+        422: ("POST", "/v1/agent/hello", {}),
+        401: ("GET", "/v1/agent/wake", known),
+    }
+    with httpx.Client(base_url=master.url, verify=pinned_context([master.pin])) as client:
+        said = {
+            client.request(method, path, params=asked).status_code
+            for method, path, asked in requests.values()
+        }
+        assert client.get("/v1/agent/wake", params={**known, "installation": "x"}).status_code == 404
+        assert client.get("/v1/agent/wake", params=known).json()["code"] == "unknown_agent"
+    assert said == set(requests)
+    page = DOCUMENT.read_text().partition("## Administrators")[0]
+    assert all(str(status) in page for status in requests)
+
+
 async def test_the_agents_port_for_every_key(tmp_path: Path) -> None:
     rows = table("Agents")
     routes = agent_application({}, AgentsConfig(), SystemClock()).routes
