@@ -41,7 +41,9 @@ def collide(one: str, other: str) -> bool:
 
 
 def _one_spelling(host: str) -> str:
-    return str(ipaddress.IPv6Address(host)) if ":" in host else host.lower()
+    """An address, or a name that is not looked up: localhost alone is known everywhere."""
+    name = "127.0.0.1" if host.lower() == "localhost" else host.lower()
+    return str(ipaddress.IPv6Address(name)) if ":" in name else name
 
 
 def _is_ipv6(text: str) -> bool:

@@ -46,8 +46,8 @@ def wording(errors: Sequence[ErrorDetails], place: Place, on_key: bool, names: f
     if kind == "missing":
         return "missing; add it"
     if kind == "extra_forbidden":
-        found_key = str(first["loc"][-1])
-        near = resembling(found_key, names - {found_key})  # another member of a union may have that one
+        key = str(first["loc"][-1])
+        near = None if key in names else resembling(key, names)  # another member of a union may have it
         return "unknown key" + (f'; did you mean "{near}"?' if near else "")
     if kind in ("value_error", "assertion_error"):
         return str(first.get("ctx", {}).get("error", first["msg"]))

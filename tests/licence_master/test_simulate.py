@@ -134,6 +134,7 @@ def test_wrong_dates_and_misspelt_steps_are_told_in_words(tmp_path: Path) -> Non
         HEAD + "licences:\n  - {type: PBX-Port13, count: 1, until: 2027-02-30}\n"
         "steps:\n  - {set_time: 2027-13-01}\n  - {set_time: 1.5}\n  - {set_time: 7}\n"
         "  - {register: u1, unregister: u1}\n  - {regster: u1}\n  - {register: u1, call: x, device: dect}\n"
+        "  - {register: u1, licence: operator}\n"
     )
     done = CliRunner().invoke(app, ["simulate", str(file)])
     assert done.exit_code == 4
@@ -146,7 +147,8 @@ def test_wrong_dates_and_misspelt_steps_are_told_in_words(tmp_path: Path) -> Non
         "steps[3].unregister: a second step beside register; write it as a step of its own",
         'steps[4].regster: unknown step; did you mean "register"?',
         "steps[5].call: a second step beside register; write it as a step of its own",
-        "7 errors; nothing was simulated",
+        "steps[6].licence: unknown key\n",
+        "8 errors; nothing was simulated",
     ):
         assert told in done.output, f"{told}\n{done.output}"
 
