@@ -50,14 +50,12 @@ def backup(api: Api, target: Target = ".") -> None:
     In a directory they get a name with the time; the call records lie beside it as ….calls.db. They hold who
     registered and called when: keep them private (mode 0600).
 
-    Example: licence-master backup /srv/backups
+    Example: licence-master backup /srv/backups/
     """
     place = Path(target)
     there = is_there(place, Exit.REFUSED, "name a place where you may write")
-    if not there and (target.endswith("/") or not place.suffix):
-        fail(
-            Exit.USAGE, f"{target} is not there; make the directory first, or name a file such as {place}.db"
-        )
+    if not there and target.endswith("/"):
+        fail(Exit.USAGE, f"{target} is not there; make the directory first, or name a file")
     try:
         path, contents = _received(api, place, "ledger", read_backup)
         calls, records = _received(api, calls_beside(path), "calls", read_calls)

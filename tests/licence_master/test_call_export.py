@@ -247,7 +247,7 @@ async def test_a_backup_holds_the_call_records_and_a_restore_puts_them_where_the
     tmp_path: Path,
 ) -> None:
     """What is there stays, for it knows more; the archive is made anew."""
-    target = tmp_path / "kept.db"
+    target = tmp_path / "kept"
     with Master(tmp_path).init().start() as master:
         calls = master.ledger().with_name("calls.db")
         async with await join(master, "lyon") as peer:
@@ -255,7 +255,7 @@ async def test_a_backup_holds_the_call_records_and_a_restore_puts_them_where_the
             await lyon.send(lyon.record("c1"), lyon.record("c2"))
             master.command("cdr", "archive")
             told = json.loads(master.command("backup", str(target), "--json"))
-            assert (told["calls_file"], told["calls"]) == (f"{target.with_suffix('')}.calls.db", 2)
+            assert (told["calls_file"], told["calls"]) == (f"{target}.calls.db", 2)
             await lyon.send(lyon.record("c3"))
         master.stop()
         assert json.loads(master.command("restore", str(target), "--json"))["calls"] is None

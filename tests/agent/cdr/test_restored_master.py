@@ -35,7 +35,7 @@ pbxs:
 @pytest.mark.timeout(120)
 async def test_a_master_from_a_backup_has_each_record_once_and_says_what_is_gone(tmp_path: Path) -> None:
     """1 to 3 are in the backup; 4 and 5 were dropped by the agent since, 6 and 7 were not; 8 comes behind."""
-    web, backup = free_port(), tmp_path / "backup.db"
+    web, backup = free_port(), tmp_path / "backup"
     master = Master(tmp_path)
     rewrite(master.config, 'agents: {listen: "127.0.0.1:0"', f'agents: {{listen: "127.0.0.1:{free_port()}"')
     config = tmp_path / "agent.yaml"
