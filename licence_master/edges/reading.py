@@ -115,7 +115,10 @@ def _site_routes(routes: APIRouter, site: Access) -> None:
         found = await past.why(access.installation, name, access.site)
         if found is None:
             detail = f'no agent has reported an object "{name}", and no licence is assigned to it'
-            raise ProblemError(Refusal(Code.UNKNOWN_OBJECT, detail))
+            help_ = (
+                "Ask for it by its `name` in the objects of agent.yaml; without one it is called as its AOR."
+            )
+            raise ProblemError(Refusal(Code.UNKNOWN_OBJECT, detail, help_))
         return found
 
 

@@ -1,5 +1,7 @@
 """What an administrator says and hears of the boxes that licences are bound to."""
 
+from dataclasses import replace
+
 from licence_master.config import Policy
 from licence_master.service.told import boxes
 from licensing.box.sighting import TOLERATED, Sighting
@@ -18,18 +20,21 @@ def test_a_box_is_found_by_its_pbx_and_by_its_mac() -> None:
     made = exchange()
     made.see("hq", PROVEN)
     state = made.house.state
-    assert [boxes.found(state, name) for name in ("hq", "00:90:33:01:02:03", A, "metz")] == [
-        "hq",
-        "hq",
-        "hq",
-        None,
-    ]
+    asked = ("hq", "00:90:33:01:02:03", A, "metz")
+    assert [boxes.found(state, name) for name in asked] == ["hq", "hq", "hq", None]
     assert boxes.doubted(state, "hq") == ""
     assert boxes.told(state, "hq") == (
         "Licences bound to hq (00-90-33-01-02-03) count; its MAC is believed:"
         " neighbour 10.0.0.2 on eth0 answers with it.",
         "",
     )
+
+
+def test_a_box_without_a_licence_is_known_too() -> None:
+    state = exchange().house.state
+    bare = replace(state, bound=frozenset())
+    assert boxes.found(bare, "hq") == "hq"
+    assert boxes.told(bare, "hq") == ("No licence is bound to hq (00-90-33-01-02-03).", "")
 
 
 def test_doubt_is_told_with_what_was_seen_and_what_follows() -> None:

@@ -7,16 +7,18 @@ from licensing.state import State
 
 
 def found(state: State, name: str) -> str | None:
-    """The PBX of this name, or whose box has this MAC, if licences are bound to it."""
+    """The PBX of this name, or whose box has this MAC."""
     mac = normal_mac(name)
     return next(
-        (pbx for pbx in sorted(state.bound) if pbx == name or (mac and state.pbxs[pbx].mac == mac)), None
+        (pbx for pbx in sorted(state.pbxs) if pbx == name or (mac and state.pbxs[pbx].mac == mac)), None
     )
 
 
 def told(state: State, name: str) -> tuple[str, str]:
     """What is held of the MAC of this PBX, in a sentence, and what would help; empty: all is well."""
     pbx, judged = state.pbxs[name], state.boxes.get(name)
+    if name not in state.bound:
+        return f"No licence is bound to {_named(pbx)}.", ""
     code = trouble(pbx, judged)
     if code is None:
         return _proven(pbx, judged), ""
