@@ -136,7 +136,7 @@ class Uses:
         """The waits that the decisions on these seats end; a decision may begin another wait instead."""
         ended = []
         for seat, decision in settled:
-            for key, wish in self._wishes.pop(seat, {}).items():
+            for key, wish in sorted(self._wishes.pop(seat, {}).items(), key=self._is_too_new):
                 del self._asking[key]
                 last = self._went(wish, decision, now_ms)
                 if not isinstance(last, Waiting):
@@ -194,9 +194,18 @@ class Uses:
         return self._concluded(wish.ways[0], no, now_ms)
 
     def _concluded(self, use: Use, no: Refused, now_ms: int) -> Decision:
-        """The last word is the policy's: counted and told, or excused."""
+        """The last word is the policy's: counted and told, or excused.
+
+        A unit that came and does not serve it goes back before, for who has a seat is not told to be refused.
+        """
+        self._vacate(use.seat, now_ms)
         decision = self.seats.refuse(use.seat, use.kind, no, now_ms)
         return self._held(use, now_ms) if isinstance(decision, Admitted) else decision
+
+    def _is_too_new(self, asked: tuple[str, _Wish]) -> bool:
+        """Those whom the unit serves come first: it is theirs before it may go back."""
+        use = asked[1].now
+        return not self.seats.serves(use.kind, use.software)
 
     def _too_new(self, use: Use) -> Refused:
         return refused(use.seat, Code.LICENCE_VERSION_TOO_LOW, self.seats.policy.refuse)

@@ -260,6 +260,15 @@ def test_l_v11_an_operator_licence_is_compared_with_the_client() -> None:
     assert newer.login("anna", software=13) is None
 
 
+def test_a_client_that_waited_for_a_unit_that_does_not_serve_it_is_told_to_be_refused() -> None:
+    """As any other that is refused: with its code, counted; and the unit is there for the next one."""
+    exchange = Exchange("1 PBX-Operator13")
+    assert exchange.login("anna", software=14) == "licence_version_too_low"
+    assert exchange.told() == [("login:anna", "refused", "licence_version_too_low")]
+    assert exchange.refused("operator_login") == 1
+    assert exchange.login("bob", software=13) is None
+
+
 def test_l_u13_the_third_operator_logs_in_when_one_logs_out() -> None:
     exchange = Exchange("2 PBX-Operator13", pbxs=(HQ, LYON))
     assert [exchange.login("anna"), exchange.login("bob", at="lyon")] == [None, None]
