@@ -3,6 +3,7 @@
 import ast
 import base64
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,7 @@ HEAVY_FOR_COMMANDS = {
 }
 MAX_MODULE = 400
 MAX_FUNCTION = 50
+POSSESSIVE = re.compile(r"(?<!\()\)(?:[*+?]|\{[0-9,]*\})\+")
 
 
 def modules(*packages: str) -> list[Path]:
@@ -196,6 +198,25 @@ def test_no_augmented_assignment_with_await() -> None:
     assert found == []
 
 
+def possessive_groups(path: Path) -> list[str]:
+    """Texts like `)*+`: Python before 3.11.5 matches them wrongly (gh-106052); right is `(?>(?:…)*)`."""
+    return [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {found[0]}"
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str | bytes)
+        and (found := POSSESSIVE.search(_text(node.value)))
+    ]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else re.sub("`.*?`", "", value)
+
+
+def test_no_pattern_needs_a_newer_python() -> None:
+    assert [text for path in modules(*ALLOWED) for text in possessive_groups(path)] == []
+
+
 def carried(package: str, words: list[str], until: str = "") -> set[str]:
     """The modules that this command line loads until it logs that, or until its end."""
     start = f"from {package}.cli import app; app()"
@@ -291,7 +312,9 @@ def test_the_checks_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "billing" / "core" / "bad.py").write_text(
         "from datetime import date\nimport os\ndate.today()\n"
     )
+    (tmp_path / "agent" / "bad.py").write_text('"""Not `(a)*+`."""\nA = rb"(?:a|b)*+"\nB = rb")?+c"\n')
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert possessive_groups(tmp_path / "agent" / "bad.py") == ["agent/bad.py:2: )*+", "agent/bad.py:3: )?+"]
     assert len(clocks(tmp_path / "billing" / "core" / "bad.py")) == 2
     assert len(masters_business("licensing/site")) == 1
     assert broken_directions("telephony") == ["telephony/bad.py:2: telephony must not import licensing.codes"]

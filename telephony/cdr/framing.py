@@ -198,8 +198,8 @@ class Objects:
 
     # What says nothing and whole texts; then a text without its end (JSON has no line ends in it), the
     # beginning of a line, or a brace. It is matched where the last one ended: a search would take the square.
-    _TEXT: Final = rb"\"(?:[^\"\\\n]|\\.)*+"
-    _TOKEN: Final = re.compile(rb"(?:[^\"{}\n]|" + _TEXT + rb"\")*+(" + _TEXT + rb"|\n\[?\{?|[{}])")
+    _TEXT: Final = rb"\"(?>(?:[^\"\\\n]|\\.)*)"
+    _TOKEN: Final = re.compile(rb"(?>(?:[^\"{}\n]|" + _TEXT + rb"\")*)(" + _TEXT + rb"|\n\[?\{?|[{}])")
     _BEGINNING: Final = re.compile(rb"\n\[?\{")
 
     begins: Final = re.compile(rb"\n(?=\[?\{)")

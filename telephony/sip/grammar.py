@@ -1,7 +1,8 @@
 """The grammar of SIP header values as regular expressions assembled from named parts (RFC 3261 section 25).
 
 A value may hold folds (CRLF and a blank): they count as white space. Repetitions are possessive, so that no
-input makes them backtrack for long. Readers answer None for what does not fit.
+input makes them backtrack for long; those of groups are written `(?>(?:…)*)`, for `(?:…)*+` matches wrongly
+in Python before 3.11.5 (gh-106052). Readers answer None for what does not fit.
 """
 
 import re
@@ -9,17 +10,18 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 TOKEN: Final = rb"[A-Za-z0-9\-.!%*_+`'~]++"
-QUOTED: Final = rb'"(?:[^"\\]|\\.)*+"'
+QUOTED: Final = rb'"(?>(?:[^"\\]|\\.)*)"'
 LWS: Final = rb"[ \t\r\n]*+"
 BLANK: Final = rb"[ \t\r\n]++"
-HOST: Final = rb"(?:\[[0-9A-Fa-f:.]++(?:%25[A-Za-z0-9]++)?+\]|[A-Za-z0-9_][A-Za-z0-9_.\-]*+)"
+HOST: Final = rb"(?:\[[0-9A-Fa-f:.]++(?>(?:%25[A-Za-z0-9]++)?)\]|[A-Za-z0-9_][A-Za-z0-9_.\-]*+)"
 PARAM_VALUE: Final = rb"(?:" + QUOTED + rb'|[^ \t\r\n;,"<>]++)'
-PARAMS: Final = rb"(?:" + LWS + rb";" + LWS + TOKEN + rb"(?:" + LWS + rb"=" + LWS + PARAM_VALUE + rb")?+)*+"
-PLAIN_PARAMS: Final = rb"(?:;[A-Za-z0-9\-.!%*_+`'~=:\[\]]++(?:(?<==)\"[^\"\\]*+\")?+)*+"
+_VALUE: Final = rb"(?>(?:" + LWS + rb"=" + LWS + PARAM_VALUE + rb")?)"
+PARAMS: Final = rb"(?>(?:" + LWS + rb";" + LWS + TOKEN + _VALUE + rb")*)"
+PLAIN_PARAMS: Final = rb"(?>(?:;[A-Za-z0-9\-.!%*_+`'~=:\[\]]++(?>(?:(?<==)\"[^\"\\]*+\")?))*)"
 SCHEME: Final = rb"[A-Za-z][A-Za-z0-9+.\-]*+"
 
 _PARAM: Final = re.compile(
-    rb";" + LWS + rb"(" + TOKEN + rb")(?:" + LWS + rb"=" + LWS + rb"(" + PARAM_VALUE + rb"))?+"
+    rb";" + LWS + rb"(" + TOKEN + rb")(?>(?:" + LWS + rb"=" + LWS + rb"(" + PARAM_VALUE + rb"))?)"
 )  # fmt: skip
 _TOKEN: Final = re.compile(TOKEN)
 _PLAIN_ADDRESS: Final = re.compile(
@@ -30,20 +32,20 @@ _BRANCH: Final = re.compile(
 )
 # What nearly all Vias begin with; everything else is read by _VIA.
 _PLAIN_VIA: Final = re.compile(
-    rb" SIP/2\.0/[A-Z]++ ([A-Za-z0-9.\-]++(?::[0-9]{1,5})?+)(" + PLAIN_PARAMS + rb")"
+    rb" SIP/2\.0/[A-Z]++ ([A-Za-z0-9.\-]++(?>(?::[0-9]{1,5})?))(" + PLAIN_PARAMS + rb")"
 )
 _PLAIN_PARAMS: Final = re.compile(PLAIN_PARAMS)
 # What branches and tags are made of, nearly all.
 _PLAIN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~=:[]"
 _VIA: Final = re.compile(
     LWS + rb"[Ss][Ii][Pp]" + LWS + rb"/" + LWS + rb"2\.0" + LWS + rb"/" + LWS + TOKEN + BLANK
-    + rb"(" + HOST + rb"(?:" + LWS + rb":" + LWS + rb"[0-9]{1,5})?+)(" + PARAMS + rb")" + LWS
+    + rb"(" + HOST + rb"(?>(?:" + LWS + rb":" + LWS + rb"[0-9]{1,5})?))(" + PARAMS + rb")" + LWS
 )  # fmt: skip
 _ADDRESS: Final = re.compile(
     LWS + rb"(?:(?:" + QUOTED + rb"|[^\"<>,;:@]*+)" + LWS + rb"<(" + SCHEME + rb":[^<>\" \t\r\n]++)>"
     + rb"|(" + SCHEME + rb":[^<>\",;? \t\r\n]++))(" + PARAMS + rb")" + LWS
 )  # fmt: skip
-_ELEMENT: Final = re.compile(rb"(?:" + QUOTED + rb'|<(?:[^<>]*+>)?+|[^",<])++')
+_ELEMENT: Final = re.compile(rb"(?>(?:" + QUOTED + rb'|<(?>(?:[^<>]*+>)?)|[^",<])+)')
 
 # As numbers: bytes find a number at once, a text of one byte only by a detour of twenty times the cost.
 COMMA: Final = 0x2C

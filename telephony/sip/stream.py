@@ -14,7 +14,7 @@ HEAD_END = b"\r\n\r\n"
 
 _LENGTH = re.compile(
     rb"\r\n(?:[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[Ll][Ee][Nn][Gg][Tt][Hh]|[Ll])[ \t]*:"
-    rb"((?:[^\r]++|\r(?!\n)|\r\n(?=[ \t]))*+)"
+    rb"((?>(?:[^\r]++|\r(?!\n)|\r\n(?=[ \t]))*))"
 )  # the whole value, folded or not, as `scan` reads it
 _BEGINNING = re.compile(rb"[A-Za-z0-9\-.!%*_+`'~]")
 _DIGITS = re.compile(rb"[ \t\r\n]*([0-9]{1,10})[ \t\r\n]*")

@@ -9,24 +9,26 @@ from typing import Final
 from telephony.sip import grammar
 from telephony.sip.grammar import BLANK, HOST, LWS, QUOTED, SCHEME, TOKEN
 
-_USER: Final = rb"(?:[^@<>\" \t\r\n]++@)?+"
-_PORT: Final = rb"(?::[0-9]{1,5})?+"
+_USER: Final = rb"(?>(?:[^@<>\" \t\r\n]++@)?)"
+_PORT: Final = rb"(?>(?::[0-9]{1,5})?)"
 # A sip or sips URI ends before any header: those belong into contacts, never into a Request-URI (19.1.1).
 _REQUEST_URI: Final = re.compile(
-    rb"[Ss][Ii][Pp][Ss]?:" + _USER + HOST + _PORT + rb"(?:;[^@?<>\" \t\r\n]++)?+"
+    rb"[Ss][Ii][Pp][Ss]?:" + _USER + HOST + _PORT + rb"(?>(?:;[^@?<>\" \t\r\n]++)?)"
     + rb"|(?![Ss][Ii][Pp][Ss]?:)" + SCHEME + rb":[^<>\" \t\r\n]++"
 )  # fmt: skip
 
 _SECONDS: Final = rb"[0-9]{1,10}"
-_COMMENT: Final = rb"(?:" + LWS + rb"\([^\r\n]*\))?+"
+_COMMENT: Final = rb"(?>(?:" + LWS + rb"\([^\r\n]*\))?)"
 _PARAM: Final = TOKEN + LWS + rb"=" + LWS + rb"(?:" + QUOTED + rb'|[^ \t\r\n",]++)'
 _CREDENTIALS: Final = re.compile(
-    LWS + TOKEN + BLANK + rb"(?:" + _PARAM + rb"(?:" + LWS + rb"," + LWS + _PARAM + rb")*+"
+    LWS + TOKEN + BLANK + rb"(?:" + _PARAM + rb"(?>(?:" + LWS + rb"," + LWS + _PARAM + rb")*)"
     + rb"|[A-Za-z0-9\-._~+/]++=*+)" + LWS
 )  # fmt: skip
 # What nearly all credentials look like, if they hold no backslash; everything else is read by _CREDENTIALS.
 _PLAIN_PARAM: Final = rb'[A-Za-z0-9_\-]++=(?:"[^"]*+"|[^", \t\r\n]++)'
-_PLAIN_CREDENTIALS: Final = re.compile(rb" [A-Za-z]++ " + _PLAIN_PARAM + rb"(?:, ?+" + _PLAIN_PARAM + rb")*+")
+_PLAIN_CREDENTIALS: Final = re.compile(
+    rb" [A-Za-z]++ " + _PLAIN_PARAM + rb"(?>(?:, ?+" + _PLAIN_PARAM + rb")*)"
+)
 _BACKSLASH: Final = ord("\\")
 _DATE: Final = re.compile(
     LWS + rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-3][0-9] "
@@ -34,10 +36,11 @@ _DATE: Final = re.compile(
     + rb"[0-2][0-9]:[0-5][0-9]:[0-6][0-9] GMT" + LWS
 )  # fmt: skip
 _RETRY_AFTER: Final = re.compile(
-    LWS + rb"(" + _SECONDS + rb")" + _COMMENT + rb"(?:" + LWS + rb";" + LWS + _PARAM + rb")*+" + LWS
+    LWS + rb"(" + _SECONDS + rb")" + _COMMENT + rb"(?>(?:" + LWS + rb";" + LWS + _PARAM + rb")*)" + LWS
 )
+_FRACTION: Final = rb"(?>(?:\.[0-9]{0,20})?)"
 _TIMESTAMP: Final = re.compile(
-    LWS + rb"[0-9]{1,20}(?:\.[0-9]{0,20})?+(?:" + BLANK + rb"[0-9]{0,20}(?:\.[0-9]{0,20})?+)?+" + LWS
+    LWS + rb"[0-9]{1,20}" + _FRACTION + rb"(?>(?:" + BLANK + rb"[0-9]{0,20}" + _FRACTION + rb")?)" + LWS
 )
 _WARNING: Final = re.compile(
     LWS + rb"[0-9]{3} (?:" + TOKEN + rb"|" + HOST + _PORT + rb") " + QUOTED + LWS

@@ -82,7 +82,7 @@ def test_a_rate_is_kept(network: Network) -> None:
 
 def test_cpu_time_of_a_process_and_its_ended_children_is_counted(network: Network) -> None:
     code = (
-        "import signal, subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(10_000_000))'])\n"
+        "import signal, subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(40_000_000))'])\n"
     )
     code += "print('done', flush=True); signal.pause()"
     with Program("tree", [sys.executable, "-c", code], network.folder, network, ready="done") as tree:
