@@ -58,6 +58,8 @@ class Scene:
         self.agent = opened(network, self.pbx_host, AGENT)
         self.phone = opened(self.phones, self.phone_host, PHONE)
         write_config(network, [f"udp:{Address(self.pbx_host, AGENT)}"], Address(self.pbx_host, PBX))
+        with opened(self.phones, self.phone_host, 0) as there, opened(network, self.pbx_host, 0) as here:
+            until(lambda: reaches(there, here), what="the phone's host reaches the PBX's")
 
     def command(self, *words: str) -> str:
         """Run `pbx-agent WORDS` on the PBX's host."""
@@ -80,6 +82,16 @@ class Scene:
         self.phone.sendto(OK, seen)
         assert received(caller) == (OK, (self.phone_host, PHONE))
         return seen
+
+
+def reaches(there: socket.socket, here: socket.socket) -> bool:
+    """The first datagrams may be lost while two hosts look for each other (RFC 4861)."""
+    there.sendto(b"", here.getsockname()[:2])
+    try:
+        received(here)
+    except TimeoutError:
+        return False
+    return True
 
 
 @pytest.fixture(params=[False, True], ids=["IPv4", "IPv6"])
