@@ -12,11 +12,12 @@ from typing import Final
 from billing.core import calendar
 from billing.core.customer import Account, Customer
 from billing.core.number import Form, Number, Plan, normalise
+from billing.core.period import OLDEST_DAYS
 from billing.core.rated import Call, Reason, SetAside
 from billing.core.tariff import MAX_SECONDS
 
 DAY_MS: Final = 86_400_000
-OLDEST_MS: Final = 365 * DAY_MS
+OLDEST_MS: Final = OLDEST_DAYS * DAY_MS
 MOST_AHEAD_MS: Final = DAY_MS
 INCOMING: Final = "INCOMING"
 

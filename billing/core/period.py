@@ -13,7 +13,7 @@ from billing.core import calendar
 from billing.core.refusal import Code, Refused
 
 GRACE_DAYS: Final = 3
-OLDEST: Final = timedelta(days=365)
+OLDEST_DAYS: Final = 365
 """Records that are older are refused (B.r30)."""
 _BEFORE_FIRST: Final = 14
 """Months before the first close that count as closed with it: no record may be older than 365 days."""
@@ -64,7 +64,7 @@ def refusal(
 ) -> Refused | None:
     """Why it cannot be closed today; `oldest` is the first month on whose invoice records wait, if any."""
     last = max((each.period for each in closed), default=None)
-    if last is None and calendar.month(period).last < today - OLDEST:
+    if last is None and calendar.month(period).last < today - timedelta(days=OLDEST_DAYS):
         why = f"{named(period)} is over for more than a year, and no record of it would be taken"
         return Refused(
             Code.NOT_IN_ORDER, f"{why}; close the month first from which you bill with this ledger"

@@ -9,8 +9,8 @@ import pytest
 
 from agent.store.enrolment import ENROLMENT_FILE, JOURNAL_FILE, KEY_FILE
 from tests.agent.conftest import House
-from tests.agent.test_check import without_privileges
 from tests.agent.test_program import PROGRAM, command, started
+from tests.privileges import without_privileges
 
 
 @pytest.fixture

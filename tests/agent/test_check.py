@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import re
-import shutil
 import signal
 from asyncio.subprocess import PIPE
 from copy import deepcopy
@@ -18,6 +16,7 @@ from agent.edges.monitoring.threshold import Range, thresholds
 from licensing.codes import Code
 from tests.agent.conftest import House
 from tests.agent.test_program import PROGRAM, asked, command, rewrite, started
+from tests.privileges import without_privileges
 
 # As the guidelines tabulate them, then percent of 50.
 RANGES = [
@@ -298,12 +297,3 @@ def test_the_page_has_every_alarm_that_is_critical() -> None:
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith("| alarms"))
     assert set(re.findall(r"`(\w+)`", row)) == {str(code) for code in GRAVE}
-
-
-def without_privileges() -> list[str]:
-    """Before a command: root obeys file modes too."""
-    if os.getuid() != 0:
-        return []
-    setpriv = shutil.which("setpriv")
-    assert setpriv is not None, "Debian package util-linux"
-    return [setpriv, "--inh-caps=-dac_override", "--bounding-set=-dac_override,-dac_read_search"]

@@ -1,24 +1,14 @@
 """What goes wrong at a master, at its keys and on the way to it: one line that says what to do."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.licence_master.master import PROGRAM, STARTED, Master
+from tests.privileges import without_privileges
 
 COPY = "put back your copy of "
-
-
-def without_privileges() -> list[str]:
-    """Before a command: root obeys file modes too."""
-    if os.getuid() != 0:
-        return []
-    setpriv = shutil.which("setpriv")
-    assert setpriv is not None, "Debian package util-linux"
-    return [setpriv, "--inh-caps=-dac_override", "--bounding-set=-dac_override,-dac_read_search"]
 
 
 def closed(path: Path, master: Master, *words: str) -> subprocess.CompletedProcess[str]:
