@@ -101,8 +101,22 @@ class Collection:
             "waiting_bytes": spool.waiting_bytes if spool else None,
             "last_delivery_ms": delivery.last_answer_ms if delivery else None,
             "pushed_ms": self._poster.pushed_ms if self._poster else None,
-            "sources": [_told(source) for source in self.sources],
+            "sources": [_told(source) for source in self.sources] if spool else self._closed(),
         }
+
+    def _closed(self) -> list[dict[str, Any]]:
+        """The sources while no spool is open: nothing listens, and nothing is known of them."""
+        unknown = dict.fromkeys(("last_ms", "silent", "missing", "lost", "refused"))
+        return [
+            {
+                "source": self._origin(settings).source,
+                "transport": settings.transport,
+                "connected": False,
+                "trouble": self._trouble,
+                **unknown,
+            }
+            for settings in self.settings.sources
+        ]
 
     def _origin(self, settings: CdrSource) -> Origin:
         installation, pbx = self._identity

@@ -34,6 +34,9 @@ async def test_a_spool_that_cannot_be_written_stops_no_phone(house: House, tmp_p
         resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, (0, before[1]))
         assert await post(client, url, line(2)) == 503
         assert "spool.db" in (await agent.until("cdr.stopped"))["error"]
+        (source,) = (await asked(config, "status"))["pbxs"][0]["cdrs"]["sources"]
+        assert not source["connected"]
+        assert "spool.db" in source["trouble"]
         assert await phone.registered(house.guard, "202") == 200, "a refresh"
         resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, before)
         await repeated(client, url, line(2))
