@@ -23,10 +23,10 @@ def stock(master: Master, *rows: str, installation: str = "acme") -> None:
     master.order("/licences", {"files": [{"name": "stock.csv", "content": content}]}, installation)
 
 
-async def join(master: Master, pbx: str, installation: str = "acme") -> Peer:
-    """Invite and enrol."""
+async def join(master: Master, pbx: str, installation: str = "acme", source: str | None = None) -> Peer:
+    """Invite and enrol, from this address."""
     invited = master.order("/invites", {"pbx": pbx}, installation)
-    peer = Peer(invited["url"], invited["pin"])
+    peer = Peer(invited["url"], invited["pin"], source=source)
     said = await peer.enrol(invited["token"])
     assert said.status == 200, said.body
     return peer

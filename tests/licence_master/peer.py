@@ -59,12 +59,15 @@ class Peer:
     proofs: list[wire.Proof] = field(default_factory=list)
     shares: dict[str, int] = field(default_factory=dict)
     roster_version: int = 0
+    source: str | None = None
+    """The address that it speaks from; strangers are counted by it."""
 
     def __post_init__(self) -> None:
         self.http = self.client()
 
     def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, verify=pinned_context([self.pin]), timeout=60)
+        way = httpx.AsyncHTTPTransport(verify=pinned_context([self.pin]), local_address=self.source)
+        return httpx.AsyncClient(base_url=self.url, transport=way, timeout=60)
 
     async def __aenter__(self) -> Self:
         return self

@@ -183,7 +183,8 @@ def busy_master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
 @pytest.mark.parametrize("number", range(len(ATTEMPTS)), ids=[attempt[0].__name__ for attempt in ATTEMPTS])
 async def test_refused(busy_master: Master, number: int) -> None:
     attempt, status, code, signed = ATTEMPTS[number]
-    async with await join(busy_master, f"pbx{number}") as peer:
+    source = f"127.0.1.{number + 1}"  # else they are too many enrolments of one address
+    async with await join(busy_master, f"pbx{number}", source=source) as peer:
         steps = attempt(busy_master, peer)
         assert await anext(steps) is None
         before, logged = ledger(busy_master), len(busy_master.logged("request.refused"))
