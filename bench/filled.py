@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from licence_master.store import activity, ledger
-from licence_master.store.activity import Denied, Holder, Seen
+from licence_master.store.activity import Denied, Holders, Seen
 from licence_master.store.ledger import Entry
 from licence_master.store.schema import MIGRATIONS
 from licensing import wire
@@ -91,7 +91,7 @@ async def fill(store: Path, rows: int, events: int, objects: int, begin_ms: int,
                 await database.write(waiting)
                 waiting = []
         for site in sites:
-            held = [Holder(site.name, CLASS, name, "held", at_ms) for name, at_ms in site.there.items()]
+            held = {CLASS: Holders(site.there, {})}
             waiting += [activity.holding(site.name, held), activity.saw(Seen(site.name, end_ms, site.n))]
         await database.write(waiting)
     finally:

@@ -30,8 +30,8 @@ Statement = tuple[str, Sequence[tuple[Value, ...]]]
 """One SQL statement and the rows of parameters to run it with, in order; a statement without any: [()]."""
 
 
-def insert(into: str, rows: Sequence[Sequence[Value]]) -> list[Statement]:
-    """Many rows by few steps of SQLite; `into` is the statement up to and with `VALUES`.
+def insert(into: str, rows: Sequence[Sequence[Value]], row: str = "") -> list[Statement]:
+    """Many rows by few steps of SQLite; `into` is the statement up to and with `VALUES`, `row` one of them.
 
     Each step gives up Python's interpreter lock and wins it back. Blocks of 1, 2, 4, … 128 rows, so that
     there are eight texts for SQLite to prepare and to keep.
@@ -41,7 +41,7 @@ def insert(into: str, rows: Sequence[Sequence[Value]]) -> list[Statement]:
     while start < len(rows):
         size = min(BLOCK, 1 << (len(rows) - start).bit_length() - 1)
         block = rows[start : start + size]
-        places = f"({', '.join('?' * len(block[0]))})"
+        places = row or f"({', '.join('?' * len(block[0]))})"
         values = tuple(chain.from_iterable(block))
         statements.append((f"{into} {', '.join([places] * size)}", [values]))
         start += size

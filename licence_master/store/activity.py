@@ -1,6 +1,6 @@
 """Who held what when, and who was refused: tables for history and `why`, never part of safety."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -18,14 +18,11 @@ CLOCKS_MS = 60_000
 REFUSED = 10  # objects named in one denial
 
 
-class Holder(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """An object that holds a unit; `state` is held or surplus. There may be 100,000 of them in memory."""
+class Holders(msgspec.Struct, frozen=True, array_like=True):
+    """Who holds units of a class at an agent, by name with since when (UTC epoch ms)."""
 
-    agent: str
-    class_: str
-    object: str
-    state: str
-    since_ms: int
+    held: dict[str, int]
+    surplus: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +77,8 @@ class Seen:
 READ_AT_ONCE = 1_000
 
 _ADD = "INSERT INTO activity (agent, n, at_ms, object, kind, class, event, code, until_ms) VALUES"
+_ROW = "(?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, 0))"
+"""Python looks for an adapter of each None that it binds: two of them took a tenth of a row's time."""
 _HOLDING = "INSERT OR REPLACE INTO holding VALUES (?, (SELECT coalesce(max(id), 0) FROM activity), ?)"
 _WRITTEN = "SELECT agent, coalesce(upto, 0) FROM seen LEFT JOIN holding USING (agent)"
 _UNWRITTEN = "SELECT id, agent, n, at_ms, object, kind, class, event FROM activity WHERE id > ? ORDER BY id"
@@ -108,13 +107,17 @@ def add(agent: str, events: Sequence[wire.Activity]) -> list[Statement]:
     """Append an agent's events."""
     return insert(
         _ADD,
-        [(agent, e.n, e.at_ms, e.object, e.kind, e.class_, e.event, e.code, e.until_ms) for e in events],
+        [
+            (agent, e.n, e.at_ms, e.object, e.kind, e.class_, e.event, e.code or "", e.until_ms or 0)
+            for e in events
+        ],
+        _ROW,
     )
 
 
-def holding(agent: str, holders: Sequence[Holder]) -> Statement:
-    """These hold a unit at this agent after all of its events that were added before."""
-    return (_HOLDING, [(agent, msgspec.json.encode(holders))])
+def holding(agent: str, classes: Mapping[str, Holders]) -> Statement:
+    """These hold units at this agent, by class, after all of its events that were added before."""
+    return (_HOLDING, [(agent, msgspec.json.encode(classes))])
 
 
 def saw(sync: Seen) -> Statement:
@@ -134,10 +137,10 @@ def deny(denied: Denied) -> Statement:
     return (_DENY, [(d.id, d.agent, d.class_, d.code, d.first_ms, d.last_ms, d.times, detail, held)])
 
 
-async def holders(database: Database) -> list[tuple[str, list[Holder]]]:
+async def holders(database: Database) -> list[tuple[str, dict[str, Holders]]]:
     """The holders of each agent as last written down, for the start of the writer."""
     rows = await database.execute_fetchall("SELECT agent, body FROM holding")
-    return [(agent, msgspec.json.decode(body, type=list[Holder])) for agent, body in rows]
+    return [(agent, msgspec.json.decode(body, type=dict[str, Holders])) for agent, body in rows]
 
 
 async def since_holders(database: Database) -> AsyncIterator[tuple[str, list[wire.Activity]]]:

@@ -183,4 +183,19 @@ CREATE TABLE rolled (
 );
 """
 
-MIGRATIONS = (LEDGER + ACTIVITY, HOME, PEOPLE, HOLDING, SNAPSHOT, DENIALS, PEAKS)
+# Who holds what, as store.activity.Holders by class.
+HOLDERS = """
+UPDATE holding SET body = (
+  SELECT CAST(json_group_object(class, json_array(json(held), json(surplus))) AS BLOB) FROM (
+    SELECT
+      json_extract(value, '$[1]') AS class,
+      json_group_object(json_extract(value, '$[2]'), json_extract(value, '$[4]'))
+        FILTER (WHERE json_extract(value, '$[3]') = 'held') AS held,
+      json_group_object(json_extract(value, '$[2]'), json_extract(value, '$[4]'))
+        FILTER (WHERE json_extract(value, '$[3]') = 'surplus') AS surplus
+    FROM json_each(CAST(body AS TEXT)) GROUP BY class
+  )
+);
+"""
+
+MIGRATIONS = (LEDGER + ACTIVITY, HOME, PEOPLE, HOLDING, SNAPSHOT, DENIALS, PEAKS, HOLDERS)

@@ -98,7 +98,8 @@ class Claims:
                     held += claim.held
                     idle += claim.idle
                     returning += 0 if claim.silent else claim.loose
-                    unmet += max(0, claim.unmet - kept.get(claim.agent, 0))
+                    if claim.unmet:
+                        unmet += max(0, claim.unmet - kept.get(claim.agent, 0))
                     spares += claim.spare
                     guarded += claim.guarded
             found = Sums(held, idle, returning, unmet, spares, guarded, sum(kept.values()))
@@ -148,20 +149,20 @@ class Claims:
 
     def _of(self, names: Iterable[str], key: PoolKey) -> list[Claim]:
         state, silent, found = self.state, self.silent, []
-        reach = state.reach(key)
+        reach, reserved = state.reach(key), state.reserved(key)
         for agent in names:
             shares = state.shares.get(agent, _NO_SHARES)
             heard = self.demands.get(agent)
+            quiet = agent in silent or not answers(state, agent)
+            grows = not self.no_room and not quiet
             for class_ in _named(shares, heard):
                 share = shares.get(class_, NO_SHARE)
                 held = share.drawn.get(key, 0)
                 reaches = (agent, class_) in reach
                 if held or reaches:
                     demand = _told(share) if heard is None else heard.get(class_, _NOTHING)
-                    quiet = agent in silent or not answers(state, agent)
-                    grows = not self.no_room and not quiet
-                    reserved = state.reserved(key).get(agent, 0)
-                    claim = _claim(state, agent, class_, share, held, demand, reaches, quiet, grows, reserved)
+                    kept = reserved.get(agent, 0)
+                    claim = _claim(state, agent, class_, share, held, demand, reaches, quiet, grows, kept)
                     found.append(claim)
         return found
 

@@ -1,6 +1,7 @@
 """Who holds what, in memory and as a start finds it: written down now and then, and the events since."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,10 +9,10 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from licence_master.service.past.holdings import Holdings
+from licence_master.service.past.holdings import Holder, Holdings
 from licence_master.store import activity
-from licence_master.store.activity import Holder, Seen
-from licence_master.store.schema import MIGRATIONS
+from licence_master.store.activity import Seen
+from licence_master.store.schema import HOLDERS, MIGRATIONS
 from licensing import wire
 from licensing.site.holders import digest, fingerprint
 from runtime.store import Database, Statement, open_database
@@ -39,7 +40,8 @@ def told(names: set[str]) -> dict[str, wire.HolderDigest]:
     return {"seat": digest(len(names), fingerprints)}
 
 
-@given(st.lists(HAPPENED, max_size=30))
+@given(st.lists(st.tuples(st.sampled_from(["201", "202"]), EVENTS), max_size=30))
+@settings(max_examples=300)
 def test_holders_follow_the_events_and_their_digest_agrees(steps: list[tuple[str, str]]) -> None:
     holdings, model = Holdings(), dict[str, str]()
     for n, (name, what) in enumerate(steps):
@@ -115,3 +117,21 @@ def test_a_start_finds_whom_the_memory_had(steps: list[tuple[str, object]]) -> N
                 await database.close()
 
     asyncio.run(follow())
+
+
+async def test_holders_of_an_older_store_are_read(tmp_path: Path) -> None:
+    path, before = tmp_path / "acme.db", MIGRATIONS[: MIGRATIONS.index(HOLDERS)]
+    rows = [
+        ["hq", "seat", "201", "held", 5],
+        ["hq", "seat", '9"9', "surplus", 7],
+        ["hq", "uc", "201", "held", 6],
+    ]
+    database = await open_database(path, before)
+    written = [("hq", 0, json.dumps(rows).encode()), ("lyon", 0, b"[]")]
+    await database.write([("INSERT INTO holding VALUES (?, ?, ?)", written)])
+    await database.close()
+    database = await open_database(path, MIGRATIONS)
+    found = Holdings(await activity.holders(database))
+    await database.close()
+    assert [[h.agent, h.class_, h.object, h.state, h.since_ms] for h in found.all()] == rows
+    assert found.doubted("hq", told({"201"}) | {"uc": told({"201"})["seat"]}) == ()

@@ -7,71 +7,85 @@ since (decision 0025).
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from licence_master.store import activity
-from licence_master.store.activity import Holder
+from licence_master.store.activity import Holders
 from licensing import wire
 from licensing.site.holders import digest, fingerprint
 from runtime.store import Statement
 
-# What an event makes of its object; other events change nothing. None: it holds nothing any more.
-_STATE_AFTER = {"held": "held", "surplus": "surplus", "released": None, "lingering": None}
+_MOVES = frozenset({"held", "surplus", "released", "lingering"})  # other events change nothing
 _NOBODY = digest(0, 0)
 WRITE_AFTER = 4_096  # events of an installation; as many as an agent has holders, where it has more
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An object that holds a unit; `state` is held or surplus."""
+
+    agent: str
+    class_: str
+    object: str
+    state: str
+    since_ms: int
 
 
 class _Group:
     """The holders of one class at one agent, with the digest of those that hold a unit."""
 
-    def __init__(self) -> None:
-        self.holders: dict[str, Holder] = {}
-        self.held = 0
+    def __init__(self, stored: Holders | None = None) -> None:
+        self.held: dict[str, int] = stored.held if stored is not None else {}
+        self.surplus: dict[str, int] = stored.surplus if stored is not None else {}
         self._fingerprints = 0
-
-    def put(self, holder: Holder) -> bool:
-        """Is this news?"""
-        name, state = holder.object, holder.state
-        before = self.holders.get(name)
-        if before is not None and before.state == state:
-            return False
-        self.holders[name] = holder
-        if state == "held":
-            self.held += 1
+        for name in self.held:
             self._fingerprints ^= fingerprint(name)
-        elif before is not None:
-            self._drop(name)
+
+    @property
+    def holders(self) -> Holders:
+        return Holders(self.held, self.surplus)
+
+    def hold(self, name: str, since_ms: int) -> bool:
+        """Is this news?"""
+        if name in self.held:
+            return False
+        self.surplus.pop(name, None)
+        self.held[name] = since_ms
+        self._fingerprints ^= fingerprint(name)
         return True
 
-    def take(self, name: str) -> bool:
-        """Was it there?"""
-        before = self.holders.pop(name, None)
-        if before is not None and before.state == "held":
+    def overhang(self, name: str, since_ms: int) -> None:
+        """It is there without a unit."""
+        if name not in self.surplus:
             self._drop(name)
-        return before is not None
+            self.surplus[name] = since_ms
+
+    def take(self, name: str) -> None:
+        """It is gone."""
+        self._drop(name)
+        self.surplus.pop(name, None)
 
     def digest(self) -> wire.HolderDigest:
-        return digest(self.held, self._fingerprints)
+        return digest(len(self.held), self._fingerprints)
 
     def _drop(self, name: str) -> None:
-        self.held -= 1
-        self._fingerprints ^= fingerprint(name)
+        if self.held.pop(name, None) is not None:
+            self._fingerprints ^= fingerprint(name)
 
 
 class Holdings:
     """All holders of an installation in memory; what must be stored comes back as statements."""
 
     def __init__(
-        self, stored: Iterable[tuple[str, Sequence[Holder]]] = (), write_after: int = WRITE_AFTER
+        self, stored: Iterable[tuple[str, Mapping[str, Holders]]] = (), write_after: int = WRITE_AFTER
     ) -> None:
         self._write_after = write_after
         self._agents: dict[str, dict[str, _Group]] = {}
         self._turns: deque[str] = deque()
         self._unwritten = 0
-        for agent, holders in stored:
-            self._known(agent)
-            for holder in holders:
-                self._group(agent, holder.class_).put(holder)
+        for agent, classes in stored:
+            self._known(agent).update((name, _Group(holders)) for name, holders in classes.items())
 
     def apply(self, agent: str, events: Sequence[wire.Activity]) -> list[Statement]:
         """Follow an agent's events, which are stored, in their order; now and then write an agent down."""
@@ -83,25 +97,28 @@ class Holdings:
         groups = self._known(agent)
         self._unwritten += len(events)
         for event in events:
-            state = _STATE_AFTER.get(event.event, "")
-            if state == "":
+            if event.event not in _MOVES:
                 continue
             group = groups.get(event.class_) or self._group(agent, event.class_)
-            if state is None:
-                group.take(event.object)
-            else:
-                group.put(Holder(agent, event.class_, event.object, state, event.at_ms))
+            match event.event:
+                case "held":
+                    group.hold(event.object, event.at_ms)
+                case "surplus":
+                    group.overhang(event.object, event.at_ms)
+                case _:
+                    group.take(event.object)
 
     def correct(self, agent: str, page: wire.HolderPage, at_ms: int) -> list[Statement]:
         """Make this stretch of names what the agent says it is."""
         group = self._group(agent, page.class_)
         names = set(page.names)
         end = None if page.last or not page.names else page.names[-1]
-        stretch = [name for name in group.holders if name > page.after and (end is None or name <= end)]
-        gone = [name for name in stretch if group.holders[name].state == "held" and name not in names]
-        taken = [group.take(name) for name in gone]
-        put = [group.put(Holder(agent, page.class_, name, "held", at_ms)) for name in page.names]
-        return [self._written(agent)] if any(taken) or any(put) else []
+        stretch = [name for name in group.held if name > page.after and (end is None or name <= end)]
+        gone = [name for name in stretch if name not in names]
+        for name in gone:
+            group.take(name)
+        put = [group.hold(name, at_ms) for name in page.names]
+        return [self._written(agent)] if gone or any(put) else []
 
     def doubted(self, agent: str, digests: Mapping[str, wire.HolderDigest]) -> tuple[str, ...]:
         """The classes whose list the agent should send."""
@@ -118,32 +135,47 @@ class Holdings:
     def count(self, agent: str, class_: str) -> int:
         """Objects of this agent that hold a unit of the class."""
         group = self._agents.get(agent, {}).get(class_)
-        return group.held if group is not None else 0
+        return len(group.held) if group is not None else 0
 
     def newest(self, agent: str, class_: str, most: int) -> tuple[str, ...]:
         """The objects that hold a unit of the class at this agent since the shortest time, newest first."""
         group = self._agents.get(agent, {}).get(class_)
-        held = [holder for holder in group.holders.values() if holder.state == "held"] if group else []
-        held.sort(key=lambda holder: holder.since_ms, reverse=True)
-        return tuple(holder.object for holder in held[:most])
+        held = group.held if group is not None else {}
+        return tuple(sorted(held, key=held.__getitem__, reverse=True)[:most])
+
+    def held(self) -> dict[tuple[str, str], set[str]]:
+        """The objects that hold a unit, by agent and class."""
+        return {(agent, class_): set(group.held) for agent, class_, group in self._groups() if group.held}
 
     def all(self) -> list[Holder]:
         """Every holder, in order of agent, class and name."""
         return [
-            group.holders[name]
-            for _, classes in sorted(self._agents.items())
-            for _, group in sorted(classes.items())
-            for name in sorted(group.holders)
+            Holder(agent, class_, name, state, since_ms)
+            for agent, class_, group in self._groups()
+            for name, state, since_ms in sorted(
+                [(name, "held", at_ms) for name, at_ms in group.held.items()]
+                + [(name, "surplus", at_ms) for name, at_ms in group.surplus.items()]
+            )
         ]
 
     def of_object(self, name: str) -> list[Holder]:
         """What this object holds, at each PBX."""
         return [
-            group.holders[name]
-            for _, classes in sorted(self._agents.items())
-            for _, group in sorted(classes.items())
-            if name in group.holders
+            Holder(agent, class_, name, state, names[name])
+            for agent, class_, group in self._groups()
+            for state, names in (("held", group.held), ("surplus", group.surplus))
+            if name in names
         ]
+
+    def written(self, agents: Iterable[str]) -> list[Statement]:
+        """All holders as they are, also that there are none at one of these agents."""
+        return [self._written(agent) for agent in dict.fromkeys([*agents, *self._agents])]
+
+    def _groups(self) -> Iterator[tuple[str, str, _Group]]:
+        """In order of agent and class."""
+        for agent, classes in sorted(self._agents.items()):
+            for class_ in sorted(classes):
+                yield agent, class_, classes[class_]
 
     def _known(self, agent: str) -> dict[str, _Group]:
         classes = self._agents.get(agent)
@@ -159,16 +191,14 @@ class Holdings:
             group = classes[class_] = _Group()
         return group
 
-    def _of(self, agent: str) -> list[Holder]:
-        return [holder for group in self._agents[agent].values() for holder in group.holders.values()]
-
     def _written(self, agent: str) -> Statement:
-        return activity.holding(agent, self._of(agent))
+        classes = self._agents.get(agent, {})
+        return activity.holding(agent, {name: group.holders for name, group in classes.items()})
 
     def _next_written(self) -> list[Statement]:
         """The agent whose turn it is, once enough has happened: the events to follow at a start stay few."""
         agent = self._turns[0]
-        size = sum(len(group.holders) for group in self._agents[agent].values())
+        size = sum(len(group.held) + len(group.surplus) for group in self._agents[agent].values())
         if self._unwritten < max(self._write_after, size):
             return []
         self._unwritten = 0

@@ -144,7 +144,7 @@ class Peaks:
         keys = counts.keys() | {(agent, class_) for agent in state.agents for class_ in state.classes}
         if all(self.holdings.count(*key) == counts.get(key, 0) for key in keys):
             return standing
-        return corrected(standing, told, _held(self.holdings))
+        return corrected(standing, told, self.holdings.held())
 
 
 def pools_of(state: State) -> PoolsOf:
@@ -156,11 +156,3 @@ def pools_of(state: State) -> PoolsOf:
         return tuple(str(key) for key in firsts)
 
     return found
-
-
-def _held(holdings: Holdings) -> dict[tuple[str, str], set[str]]:
-    held: dict[tuple[str, str], set[str]] = {}
-    for holder in holdings.all():
-        if holder.state == "held":
-            held.setdefault((holder.agent, holder.class_), set()).add(holder.object)
-    return held

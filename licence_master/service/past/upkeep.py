@@ -5,12 +5,11 @@ from typing import Final
 
 from licence_master.service.past.peaks import LATE_DAYS, Peaks
 from licence_master.service.writer import Writer
-from licence_master.store import activity, retention
-from licence_master.store.activity import Holder
+from licence_master.store import retention
 from licence_master.store.retention import Oldest
 from licensing.usage.peaks import HOUR_MS
 from runtime.logs import logger
-from runtime.store import GroupCommit, Statement, StoreFailedError
+from runtime.store import GroupCommit, StoreFailedError
 
 EVERY_S: Final = 60
 PAUSE_S: Final = 0.05  # between two steps of a deletion
@@ -58,7 +57,8 @@ class Upkeep:
         last = await self._oldest.last()
         step = await self._oldest.step(0, limit_ms, last)
         if step.ids:
-            await self._commits.submit(self._holders_written())
+            # so that a start follows no event that is about to go (decision 0025)
+            await self._commits.submit(self._peaks.holdings.written(self._writer.state.agents))
         while step.ids:
             await self._commits.submit([retention.forget(step)])
             deleted += len(step.ids)
@@ -68,10 +68,3 @@ class Upkeep:
             days = self._keep_days
             logger(installation=self._writer.name).info("activity.pruned", rows=deleted, older_than_days=days)
         return deleted
-
-    def _holders_written(self) -> list[Statement]:
-        """All holders as they are, so that a start follows no event that is about to go (decision 0025)."""
-        held: dict[str, list[Holder]] = {name: [] for name in self._writer.state.agents}
-        for holder in self._peaks.holdings.all():
-            held.setdefault(holder.agent, []).append(holder)
-        return [activity.holding(agent, holders) for agent, holders in held.items()]

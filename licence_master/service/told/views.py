@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 
 from licence_master.service.installation import Installation
+from licence_master.service.past.holdings import Holder
 from licence_master.service.told import boxes, leaving
 from licence_master.service.told.reports import (
     AgentView,
@@ -13,7 +14,6 @@ from licence_master.service.told.reports import (
     PoolView,
     ShareView,
 )
-from licence_master.store.activity import Holder
 from licensing.demand import PoolKey
 from licensing.entitlement import Entitlement
 from licensing.files.document import Document

@@ -285,8 +285,10 @@ def history_of(master: MasterMachine, agent: str) -> list[tuple[int, str, str]]:
 def holders_of(master: MasterMachine, agent: str) -> Counter[str]:
     """Who holds what there by the master's history."""
     rows = master.disk.rows("SELECT upto, body FROM holding WHERE agent = ?", agent)
-    upto, listed = rows[0] if rows else (0, "[]")
-    found = {name: state for _, _, name, state, _ in json.loads(listed)}
+    upto, listed = rows[0] if rows else (0, "{}")
+    found: dict[str, str] = {}
+    for held, surplus in json.loads(listed).values():
+        found |= dict.fromkeys(held, "held") | dict.fromkeys(surplus, "surplus")
     later = "SELECT object, event FROM activity WHERE agent = ? AND id > ? ORDER BY id"
     for name, event in master.disk.rows(later, agent, upto):
         if event in ("held", "surplus"):
