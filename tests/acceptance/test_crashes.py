@@ -272,5 +272,7 @@ async def test_a_lost_store_lends_nothing_new_before_it_knows_what_is_lent(
             await asyncio.to_thread(
                 until, lambda: house.row("agents", "lyon")["epoch"] == 2, what="a new epoch"
             )
+            # until it has heard of that it uses its old share, which is the operator's risk
+            await asyncio.to_thread(until, lambda: house.state("lyon") == "in_sync", what="lyon was told")
             assert (await away.register()).status == 200
             house.assert_books_agree()
