@@ -249,7 +249,7 @@ class Site:
         self._verdict.touched = True
         self.settle(now_ms)
         self._denials.note(answer.denials, before, self.seats.counts(), now_ms, self._clock.wall_ms())
-        if self._pages:
+        if any(self._pages.values()):  # a list that has begun; one that is wanted again and again has time
             self._speak()
 
     def unanswered(self, record: ShareRecord) -> None:

@@ -1,15 +1,19 @@
 """The conversation with the master: what is asked, what is believed, and what happens without answers."""
 
+from functools import partial
+
 import msgspec
 import pytest
 
 from agent.store import enrolment
 from licensing import wire
 from licensing.codes import Code
+from licensing.site.holders import page
 from runtime.signing import SigningKey
 from tests.agent.conftest import House
 from tests.agent.scripted_master import ScriptedMaster
 from tests.agent.scripted_pbx import header, status_of
+from tests.agent.test_observer import until
 
 
 def sequence(body: bytes) -> int:
@@ -205,9 +209,40 @@ async def test_holders_are_listed_when_asked(house: House) -> None:
         await house.sync()
         house.master.holders_wanted = ()
         await house.sync()
-        syncs = [msgspec.json.decode(body, type=wire.Sync) for _, body in house.master.requests]
-        page = next(page for sync in syncs for page in sync.pages)
-        assert (page.class_, page.names, page.last) == ("seat", ("202", "203"), True)
+        first = pages(house)[0]
+        assert (first.class_, first.names, first.last) == ("seat", ("202", "203"), True)
+
+
+async def test_a_list_that_has_begun_goes_on_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("licensing.site.seat.page", partial(page, size=1))
+    async with house.running():
+        assert await house.register("202") == 200
+        assert await house.register("203") == 200
+        house.master.holders_wanted = ("seat",)
+        await house.sync()
+        house.master.holders_wanted = ()
+        await house.sync()
+        await until(lambda: pages(house)[-1].last)
+        assert [each.names for each in pages(house)] == [("202",), ("203",)]
+
+
+async def test_a_list_that_is_wanted_for_ever_comes_with_the_syncs(house: House) -> None:
+    """As where two releases make another digest of the same names."""
+    async with house.running():
+        assert await house.register("202") == 200
+        house.master.holders_wanted = ("seat",)
+        await house.sync()
+        before = len(house.master.requests)
+        for _ in range(100):
+            await house.sync()
+        assert len(house.master.requests) - before < 105, "and what became known meanwhile"
+        assert len(pages(house)) >= 100
+
+
+def pages(house: House) -> list[wire.HolderPage]:
+    """All pages of holders that the master was told."""
+    syncs = (msgspec.json.decode(body, type=wire.Sync) for _, body in house.master.requests)
+    return [each for sync in syncs for each in sync.pages]
 
 
 async def test_bye_gives_everything_back_and_stops(house: House) -> None:
