@@ -183,16 +183,19 @@ CREATE TABLE rolled (
 );
 """
 
-# Who holds what, as store.activity.Holders by class.
+# Who holds what, as store.activity.Holders by class. Names stay JSON text: taken out of it, SQLite 3.40 ends
+# them at a NUL.
 HOLDERS = """
 UPDATE holding SET body = (
-  SELECT CAST(json_group_object(class, json_array(json(held), json(surplus))) AS BLOB) FROM (
+  SELECT
+    CAST('{' || coalesce(group_concat(class || ':[{' || held || '},{' || surplus || '}]'), '') || '}' AS BLOB)
+  FROM (
     SELECT
-      json_extract(value, '$[1]') AS class,
-      json_group_object(json_extract(value, '$[2]'), json_extract(value, '$[4]'))
-        FILTER (WHERE json_extract(value, '$[3]') = 'held') AS held,
-      json_group_object(json_extract(value, '$[2]'), json_extract(value, '$[4]'))
-        FILTER (WHERE json_extract(value, '$[3]') = 'surplus') AS surplus
+      value -> '$[1]' AS class,
+      coalesce(group_concat((value -> '$[2]') || ':' || (value -> '$[4]'))
+        FILTER (WHERE value ->> '$[3]' = 'held'), '') AS held,
+      coalesce(group_concat((value -> '$[2]') || ':' || (value -> '$[4]'))
+        FILTER (WHERE value ->> '$[3]' = 'surplus'), '') AS surplus
     FROM json_each(CAST(body AS TEXT)) GROUP BY class
   )
 );

@@ -10,8 +10,8 @@ PAGE = 1_000
 
 
 def fingerprint(name: str) -> int:
-    """64 bits of BLAKE2s of a name, so that XOR adds and removes it alike."""
-    return int.from_bytes(hashlib.blake2s(name.encode(), digest_size=8).digest(), "big")
+    """The first 64 bits of the SHA-256 of a name, so that XOR adds and removes it alike."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
 def digest(count: int, fingerprints: int) -> HolderDigest:

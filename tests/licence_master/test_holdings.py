@@ -124,6 +124,8 @@ async def test_holders_of_an_older_store_are_read(tmp_path: Path) -> None:
     rows = [
         ["hq", "seat", "201", "held", 5],
         ["hq", "seat", '9"9', "surplus", 7],
+        ["hq", "seat", "a\0b", "surplus", 7],
+        ["hq", "seat", "a\0c", "surplus", 8],
         ["hq", "uc", "201", "held", 6],
     ]
     database = await open_database(path, before)

@@ -135,7 +135,7 @@ class Collection:
             self.hold_back(self._short)
             await self._work(spool)
         finally:
-            self._spool = None
+            self._spool, self._trouble = None, "being closed"
             await spool.close()
 
     async def _work(self, spool: Spool) -> None:

@@ -193,7 +193,8 @@ class Holdings:
 
     def _written(self, agent: str) -> Statement:
         classes = self._agents.get(agent, {})
-        return activity.holding(agent, {name: group.holders for name, group in classes.items()})
+        there = {name: group.holders for name, group in classes.items() if group.held or group.surplus}
+        return activity.holding(agent, there)
 
     def _next_written(self) -> list[Statement]:
         """The agent whose turn it is, once enough has happened: the events to follow at a start stay few."""
