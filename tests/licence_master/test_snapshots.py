@@ -1,5 +1,6 @@
 """A start from a snapshot is a start from the first row: the same state, or no snapshot is believed."""
 
+import asyncio
 import json
 import sqlite3
 from contextlib import closing
@@ -9,18 +10,21 @@ import pytest
 from structlog.testing import capture_logs
 
 from bench.filled import fill
+from licence_master.service import snapshots
 from licence_master.store import ledger
 from licence_master.store.schema import MIGRATIONS
 from licence_master.store.snapshot import Snapshot, SnapshotError, audit, keep, newest
 from licensing import snapshot
 from licensing.ledger import replay
 from licensing.state import State
-from runtime.store import open_database
+from runtime.store import Statement, open_database
+from tests.acceptance.peers.waiting import until
 from tests.licence_master.conftest import stock
 from tests.licence_master.master import Master
 from tests.licence_master.test_answers import founded
 
 EVENTS = 1_200  # more than a stop leaves to the next start
+NOTHING: Statement = ("DELETE FROM seen WHERE agent = 'nobody'", [()])
 
 
 def kept_in(path: Path) -> tuple[int, State]:
@@ -70,6 +74,30 @@ async def test_a_master_starts_from_its_snapshot_and_the_rest(tmp_path: Path) ->
         assert (said.returncode, json.loads(said.stdout)["seq"]) == (1, 7), (
             "the chain is walked from its start"
         )
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["calm", "busy"])
+async def test_a_start_with_a_long_tail_leaves_none_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    """Else a master that is killed within each minute starts later and later."""
+    monkeypatch.setattr(snapshots, "TAIL_WHEN_BUSY" if busy else "TAIL", EVENTS // 2)
+    async with founded(tmp_path) as (_, store):
+        pass
+    await fill(store, rows=0, events=EVENTS, objects=10, begin_ms=0, end_ms=1)
+    async with founded(tmp_path) as (installation, _):
+        watch = asyncio.create_task(installation.snapshots.watch())
+        if busy:
+            installation.writer.commit(installation.writer.state, [], "test", [NOTHING])
+        await asyncio.to_thread(until, lambda: tails(store), 10, "a snapshot")
+        watch.cancel()
+    assert kept_in(store)[0] < EVENTS // 2
+
+
+def tails(path: Path) -> list[int]:
+    """Where the snapshot stands, if there is one."""
+    with closing(sqlite3.connect(path)) as store:
+        return [position for (position,) in store.execute("SELECT position FROM snapshot")]
 
 
 async def test_the_state_of_a_snapshot_is_that_of_all_rows(tmp_path: Path) -> None:
