@@ -201,20 +201,12 @@ async def test_revoked_agents_keep_what_they_hold(house: House) -> None:
         assert [alarm["code"] for alarm in house.status()["alarms"]] == ["agent_revoked"]
 
 
-async def test_holders_are_listed_when_asked(house: House) -> None:
-    async with house.running():
-        assert await house.register("202") == 200
-        assert await house.register("203") == 200
-        house.master.holders_wanted = ("seat",)
-        await house.sync()
-        house.master.holders_wanted = ()
-        await house.sync()
-        first = pages(house)[0]
-        assert (first.class_, first.names, first.last) == ("seat", ("202", "203"), True)
-
-
-async def test_a_list_that_has_begun_goes_on_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("licensing.site.seat.page", partial(page, size=1))
+@pytest.mark.parametrize(("size", "names"), [(1_000, [("202", "203")]), (1, [("202",), ("203",)])])
+async def test_holders_are_listed_when_asked_and_to_the_end(
+    house: House, monkeypatch: pytest.MonkeyPatch, size: int, names: list[tuple[str, ...]]
+) -> None:
+    """A list that has begun goes on at once."""
+    monkeypatch.setattr("licensing.site.seat.page", partial(page, size=size))
     async with house.running():
         assert await house.register("202") == 200
         assert await house.register("203") == 200
@@ -223,7 +215,7 @@ async def test_a_list_that_has_begun_goes_on_at_once(house: House, monkeypatch: 
         house.master.holders_wanted = ()
         await house.sync()
         await until(lambda: pages(house)[-1].last)
-        assert [each.names for each in pages(house)] == [("202",), ("203",)]
+        assert [(each.class_, each.names) for each in pages(house)] == [("seat", each) for each in names]
 
 
 async def test_a_list_that_is_wanted_for_ever_comes_with_the_syncs(house: House) -> None:

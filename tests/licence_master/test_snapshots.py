@@ -89,12 +89,12 @@ async def test_a_start_with_a_long_tail_leaves_none_to_the_next(
         watch = asyncio.create_task(installation.snapshots.watch())
         if busy:
             installation.writer.commit(installation.writer.state, [], "test", [NOTHING])
-        await asyncio.to_thread(until, lambda: tails(store), 10, "a snapshot")
+        await asyncio.to_thread(until, lambda: snapshots_at(store), 10, "a snapshot")
         watch.cancel()
     assert kept_in(store)[0] < EVENTS // 2
 
 
-def tails(path: Path) -> list[int]:
+def snapshots_at(path: Path) -> list[int]:
     """Where the snapshot stands, if there is one."""
     with closing(sqlite3.connect(path)) as store:
         return [position for (position,) in store.execute("SELECT position FROM snapshot")]
