@@ -390,6 +390,7 @@ async def live(house: House, site: Site) -> None:
             heard = f"{outcome.status} {outcome.reason}" + (f": {warning}" if warning else "")
             assert heard == answer, (site.name, step)
             site.wait_counts(used=int(used), reserved=0, surplus=0)
+    house.wait_used(0)  # until the master has heard of it, what was given back is nobody else's
 
 
 @pytest.mark.timeout(180)
