@@ -247,7 +247,7 @@ class Administration:
         """Take a share back without asking its agent."""
         change = administration.release_site(self._writer.state, pbx, **self._heard)
         if isinstance(change, Change):
-            self._answers.demands.pop(pbx, None)
+            self._answers.unhear(pbx)
             return await self._make_or_refuse(change, actor, self._history.holdings.clear(pbx))
         return await self._make_or_refuse(change, actor)
 

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -19,6 +19,7 @@ from licensing.codes import Refusal
 from licensing.ledger import replay
 from licensing.lender import allocator, bound, contact, takeover
 from licensing.lender.allocator import Outcome
+from licensing.lender.claims import Claims, Demands
 from licensing.lender.contact import Contact
 from licensing.state import State
 from runtime.signing import SigningKey, answer_type, header_key_id, key_id, verify
@@ -64,7 +65,7 @@ class Answers:
         contacts: dict[str, Contact],
         kept: dict[str, KeptAnswer],
     ) -> None:
-        self.demands: dict[str, Mapping[str, wire.ClassDemand]] = {}
+        self._claims = Claims(writer.state, {}, frozenset())
         self.sightings: dict[str, Sighting] = {}
         self._kept = kept
         self._writer = writer
@@ -74,6 +75,11 @@ class Answers:
         self._contacts = contacts
         self._heard: dict[str, int] = {}
         self._began = writer.clock.monotonic_ms()
+
+    @property
+    def demands(self) -> Demands:
+        """What each agent last said that it needs."""
+        return self._claims.demands
 
     # who is asking
 
@@ -109,6 +115,7 @@ class Answers:
             silent=self.silent(),
             no_room=self._writer.no_room,
             sightings=self.sightings,
+            known=self._claims,
         )
         return await self._answer(request, outcome, received)
 
@@ -162,6 +169,11 @@ class Answers:
         """An operator confirmed the site: its next hello is believed."""
         return [self._remember(agent, contact.confirmed_contact(epoch))]
 
+    def unhear(self, agent: str) -> None:
+        """What this agent said it needs is nobody's word any more: its site was released."""
+        heard = {name: demand for name, demand in self.demands.items() if name != agent}
+        self._claims = Claims(self._writer.state, heard, frozenset())
+
     def policy(self, agent: str) -> wire.Policy:
         """The policy of a configured PBX."""
         return _policy_of(self._writer.state, agent)
@@ -199,7 +211,7 @@ class Answers:
         """Make the decision true together with everything that goes with it, then answer."""
         agent, clock = request.agent, self._writer.clock
         self._heard[agent] = clock.monotonic_ms()
-        self.demands[agent] = outcome.demand
+        self._claims = outcome.claims
         if isinstance(request, wire.Sync) and request.relay is not None:
             self.sightings[agent] = request.relay
         self._writer.wakes.settle(agent)

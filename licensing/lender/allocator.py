@@ -6,7 +6,7 @@ telemetry (`Demands`) and never in the ledger; what they have on record is.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
@@ -32,7 +32,8 @@ _NOTHING = ClassDemand(used=0, want=0)
 class Outcome:
     """A decision: the events to commit, the state they lead to, what to answer and whom to wake.
 
-    `demand` replaces the agent's entry in the caller's `Demands`; `wake` never holds a silent agent.
+    `demand` is what the agent said, made plausible; `wake` never holds a silent agent. `claims` are
+    everyone's on that state: given to the next decision, with their `demands`, they are not counted again.
     """
 
     state: State
@@ -41,6 +42,7 @@ class Outcome:
     denials: Mapping[str, Denial]
     demand: Mapping[str, ClassDemand]
     wake: frozenset[str]
+    claims: Claims = field(compare=False)
 
 
 def sync(
@@ -51,10 +53,15 @@ def sync(
     silent: Set[str] = frozenset(),
     no_room: bool = False,
     sightings: Sightings = MappingProxyType({}),
+    known: Claims | None = None,
 ) -> Outcome:
-    """Decide a sync of an enrolled agent that `examine` called fresh; with `no_room` nothing grows."""
+    """Decide a sync of an enrolled agent that `examine` called fresh; with `no_room` nothing grows.
+
+    `known` are the claims of an outcome before; they are counted anew where they are not those of now.
+    """
     events = (*_accounted(state, request.agent), *_reported(state, request, sightings))
-    return _decide(replay(events, state), events, demands, request.agent, request.classes, silent, no_room)
+    after = replay(events, state)
+    return _decide(after, events, demands, request.agent, request.classes, silent, no_room, known)
 
 
 def bye(state: State, demands: Demands, agent: str, *, silent: Set[str] = frozenset()) -> Outcome:
@@ -111,17 +118,19 @@ def _decide(
     classes: Mapping[str, ClassDemand],
     silent: Set[str],
     no_room: bool = False,
+    known: Claims | None = None,
 ) -> Outcome:
     """All falls to what is wanted, then needs are met, then preferences while nothing is short."""
     told = {name: _plausible(classes[name]) for name in state.classes if name in classes}
     demand = with_reserve(state, agent, told)
-    demands = {**demands, agent: demand}
     silent = silent - {agent}
     names = [name for name in state.classes if name in demand or state.share(agent, name).granted]
-    lent, claims = _lent(state, demands, agent, demand, names, silent, no_room)
+    if known is None or not known.fit(state, demands, silent, no_room):
+        known = Claims(state, demands, silent, no_room)
+    lent, claims = _lent(known, agent, demand, names)
     events = tuple(_changes(state, lent, agent, names))
     after = replay(events, state)
-    claims = claims.after(after, agent)
+    claims = claims.after(after, agent, demand)
     cuts = {name: recall.recalled(claims, agent, name) for name in names}
     denials = dict(_denials(claims, agent, demand, cuts))
     denials |= {name: _unknown_class(classes[name]) for name in classes if name not in state.classes}
@@ -138,6 +147,7 @@ def _decide(
         denials=denials,
         demand=demand,
         wake=wake - {agent} | (after.waiting & {agent}),
+        claims=claims,
     )
 
 
@@ -148,26 +158,22 @@ def _concerned(claims: Claims, before: tuple[AnyEvent, ...]) -> frozenset[str]:
 
 
 def _lent(
-    state: State,
-    demands: Demands,
-    agent: str,
-    demand: Mapping[str, ClassDemand],
-    names: Sequence[str],
-    silent: Set[str],
-    no_room: bool,
+    known: Claims, agent: str, demand: Mapping[str, ClassDemand], names: Sequence[str]
 ) -> tuple[State, Claims]:
-    """The state with this agent's share as it shall be, and everyone's claims just before its preferences."""
+    """The state with this agent's share as it shall be, and the claims that were counted last on the way."""
+    state = known.state
     for name in names:
         state = move(fall(state, agent, name, demand.get(name, _NOTHING).want), agent, name)
-    growing = may_grow(state, agent) and not no_room
-    for name in names if growing else ():
+    if not known.may_grow(agent):
+        return state, known
+    for name in names:
         missing = need(demand.get(name, _NOTHING)) - state.share(agent, name).granted
         state = grow(state, agent, name, missing)
-    claims = Claims(state, demands, silent, no_room)
-    for name in names if growing else ():
-        preferred = demand.get(name, _NOTHING).want - state.share(agent, name).granted
-        if preferred > 0 and not _short(claims, agent, name):
-            state = grow(state, agent, name, min(preferred, _left_over(claims, state, agent, name)))
+    preferred = {name: demand.get(name, _NOTHING).want - state.share(agent, name).granted for name in names}
+    claims = known.after(state, agent, demand) if any(units > 0 for units in preferred.values()) else known
+    for name, units in preferred.items():
+        if units > 0 and not _short(claims, agent, name):
+            state = grow(state, agent, name, min(units, _left_over(claims, state, agent, name)))
     return state, claims
 
 

@@ -54,18 +54,32 @@ class Sums(NamedTuple):
     `kept` are units reserved and not lent yet, `unmet` what is needed beyond them.
     """
 
-    held: int
-    idle: int
-    returning: int
-    unmet: int
-    spares: int
-    guarded: int
-    kept: int
+    held: int = 0
+    idle: int = 0
+    returning: int = 0
+    unmet: int = 0
+    spares: int = 0
+    guarded: int = 0
+    kept: int = 0
+
+    def plus(self, claims: Iterable[Claim], step: int, kept: Mapping[str, int], sign: int = 1) -> "Sums":
+        """With those of these claims added, or taken away, whose software is `step` or newer."""
+        held, idle, returning, unmet, spares, guarded, all_kept = self
+        for claim in claims:
+            if claim.software >= step:
+                held += sign * claim.held
+                idle += sign * claim.idle
+                returning += 0 if claim.silent else sign * claim.loose
+                if claim.unmet:
+                    unmet += sign * max(0, claim.unmet - kept.get(claim.agent, 0))
+                spares += sign * claim.spare
+                guarded += sign * claim.guarded
+        return Sums(held, idle, returning, unmet, spares, guarded, all_kept)
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The claims on every pool at one moment, counted for a pool when it is first asked for.
+    """The claims on every pool at one moment: carried over, or counted when a pool is first asked for.
 
     With `no_room` the master's disk is nearly full: nobody may grow.
     """
@@ -75,7 +89,7 @@ class Claims:
     silent: Set[str]
     no_room: bool = False
     _by_pool: dict[PoolKey, Sequence[Claim]] = field(default_factory=dict)
-    _sums: dict[tuple[PoolKey, int], Sums] = field(default_factory=dict)
+    _sums: dict[PoolKey, dict[int, Sums]] = field(default_factory=dict)
 
     def at(self, key: PoolKey) -> Sequence[Claim]:
         """Everyone who holds units of this pool, and who may draw from it if anything is installed."""
@@ -89,22 +103,11 @@ class Claims:
 
     def sums(self, key: PoolKey, step: int) -> Sums:
         """The claims of those whose software is `step` or newer, added up."""
-        found = self._sums.get((key, step))
-        if found is None:
-            held = idle = returning = unmet = spares = guarded = 0
+        known = self._sums.setdefault(key, {})
+        if step not in known:
             kept = self.state.kept_for(key, step)
-            for claim in self.at(key):
-                if claim.software >= step:
-                    held += claim.held
-                    idle += claim.idle
-                    returning += 0 if claim.silent else claim.loose
-                    if claim.unmet:
-                        unmet += max(0, claim.unmet - kept.get(claim.agent, 0))
-                    spares += claim.spare
-                    guarded += claim.guarded
-            found = Sums(held, idle, returning, unmet, spares, guarded, sum(kept.values()))
-            self._sums[key, step] = found
-        return found
+            known[step] = Sums(kept=sum(kept.values())).plus(self.at(key), step, kept)
+        return known[step]
 
     def steps(self, key: PoolKey, software: int) -> Iterator[tuple[int, Sums]]:
         """What each version step up to this software offers, and the claims on it."""
@@ -135,13 +138,33 @@ class Claims:
         )
         return margin < self.sums(key, 0).spares
 
-    def after(self, state: State, agent: str) -> "Claims":
-        """These claims when only this agent's record has changed since."""
-        changed = Claims(state, self.demands, self.silent, self.no_room)
-        for key, found in self._by_pool.items():
-            others = [claim for claim in found if claim.agent != agent]
-            changed._by_pool[key] = others + changed._of((agent,), key)
+    def fit(self, state: State, demands: Demands, silent: Set[str], no_room: bool) -> bool:
+        """Whether these are the claims on this very state, by these very demands, with nothing else new."""
+        same = self.state is state and self.demands is demands
+        return same and self.silent == silent and self.no_room == no_room
+
+    def after(self, state: State, agent: str, demand: Mapping[str, ClassDemand]) -> "Claims":
+        """These claims when only this agent has changed since, its shares and its demand."""
+        demands = {**self.demands, agent: demand}
+        changed = Claims(state, demands, self.silent, self.no_room, {**self._by_pool}, {**self._sums})
+        for key in self._touched(state, agent, demand) & self._by_pool.keys():
+            found = self._by_pool[key]
+            before = [claim for claim in found if claim.agent == agent]
+            concerned = key in state.pools or agent in state.lent.get(key, ())
+            now = changed._of((agent,) if concerned else (), key)
+            changed._by_pool[key] = [claim for claim in found if claim.agent != agent] + now
+            sums = {} if state.reserved(key) else self._sums.get(key, {})  # what is kept would change, too
+            changed._sums[key] = {
+                step: each.plus(before, step, {}, -1).plus(now, step, {}) for step, each in sums.items()
+            }
         return changed
+
+    def _touched(self, state: State, agent: str, demand: Mapping[str, ClassDemand]) -> Set[PoolKey]:
+        """The pools that this agent had claims on, or has now."""
+        shares = [each.shares.get(agent, _NO_SHARES) for each in (self.state, state)]
+        classes = {*self.demands.get(agent, ()), *demand, *shares[0], *shares[1]}
+        reached = {key for name in classes for slot in state.bundle(agent, name) or () for key in slot}
+        return reached.union(*(share.drawn for each in shares for share in each.values()))
 
     def may_grow(self, agent: str) -> bool:
         """Whether anything new may be lent to this agent now."""

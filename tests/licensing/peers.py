@@ -11,6 +11,7 @@ from licensing.codes import Code, Refusal
 from licensing.installation import Pbx, Settings
 from licensing.ledger import AnyEvent, replay
 from licensing.lender import allocator, recovery
+from licensing.lender.claims import Claims, Demands
 from licensing.lender.contact import (
     Contact,
     Fresh,
@@ -37,7 +38,8 @@ class Master:
     events: list[AnyEvent]
     contacts: dict[str, Contact] = field(default_factory=dict)
     answers: dict[str, Reply] = field(default_factory=dict)
-    demands: dict[str, dict[str, ClassDemand]] = field(default_factory=dict)
+    demands: Demands = field(default_factory=dict)
+    claims: Claims | None = None
     silent: frozenset[str] = frozenset()
     woken: frozenset[str] = frozenset()
 
@@ -95,9 +97,11 @@ class Master:
             if isinstance(outcome, Refusal):
                 return outcome.code
         else:
-            outcome = allocator.sync(self.state, self.demands, request, silent=self.silent)
+            outcome = allocator.sync(self.state, self.demands, request, silent=self.silent, known=self.claims)
+            counted = allocator.sync(self.state, self.demands, request, silent=self.silent)
+            assert outcome == counted, "as if all claims were counted anew"
         self._record(outcome.events, outcome.state)
-        self.demands[name] = dict(outcome.demand)
+        self.claims, self.demands = outcome.claims, outcome.claims.demands
         self.woken = outcome.wake
         return self._answer(request, outcome, body)
 

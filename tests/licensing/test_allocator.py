@@ -34,7 +34,7 @@ def say(
     demand = ClassDemand(used=used, want=want, idle=idle)
     sync = request(agent, {class_: demand}, software=software)
     outcome = allocator.sync(master.state, master.demands, sync, silent=master.silent)
-    master.state, master.demands[agent] = outcome.state, dict(outcome.demand)
+    master.state, master.demands = outcome.state, outcome.claims.demands
     return outcome
 
 
@@ -100,7 +100,7 @@ def test_after_a_start_a_site_that_was_not_heard_yet_may_have_idle_units() -> No
     """Who asks meanwhile waits, as for a recall; a site that stays away ends that."""
     master = house((3, "PBX-Port13"))
     say(master, "hq", used=3, want=3)
-    master.demands.clear()  # what each uses is not in the ledger
+    master.demands = {}  # what each uses is not in the ledger
     asked = say(master, "bob", used=0, want=1).denials["seat"]
     assert (asked.code, asked.recalling) == ("no_free_licence", 1)
     master.silent = frozenset({"hq"})
