@@ -76,7 +76,7 @@ def _postgresql(what: str, units: int) -> Measured:
 
 
 ONE, HUNDRED = "lease and transaction for each unit", "100 units a transaction"
-PLAIN = partial(grants, against=plain, operations=500)
+PLAIN = partial(grants, against=plain, operations=3_000)  # as long as a round of ours
 SERVER = partial(grants, against=plain_server, operations=100)
 MASTER = (
     _master("grants_per_s_batch100", partial(PLAIN, unit="grants/s"), rounds=7, operations=200),
