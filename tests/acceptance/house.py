@@ -247,8 +247,7 @@ class House:
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """What the master has logged of this event since its last start."""
-        whole, _, _ = self.master.log.rpartition("\n")
-        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in self.master.lines if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
 
     # --- asking the master

@@ -138,6 +138,16 @@ class Site:
         """One class of the status, asked at the agent's own socket: used, waiting, lingering, surplus, …"""
         return self._classes()[class_]
 
+    def wait_looked(self) -> None:
+        """Wait until the agent has asked its PBX for everything once more."""
+
+        def looked_at_ms() -> int:
+            at_ms: int = self.told()["observed"]["snapshot_at_ms"]
+            return at_ms
+
+        before = looked_at_ms()
+        until(lambda: looked_at_ms() > before, 20, f"another look of {self.name}")
+
     def wait_counts(self, class_: str = "seat", within_s: float = 10.0, **expected: int) -> None:
         """Wait until the agent counts this: `wait_counts(used=0, lingering=1)`."""
 

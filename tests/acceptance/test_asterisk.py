@@ -75,7 +75,7 @@ class Bench:
         cdrs = {"sources": [file, ami]}
         self.site: Site = self.house.before(self.asterisk, "hq", {"cdrs": cdrs}, **settings)
         self.wait(connected=True)
-        self.anna, self.bert = self.site.phone("1001"), self.site.phone("1002")
+        self.anna, self.bert = self.site.phone("1001", expires_s=600), self.site.phone("1002")
 
     def observed(self) -> dict[str, Any]:
         observed: dict[str, Any] = self.site.told()["observed"]
@@ -132,6 +132,7 @@ def test_a_call_whose_bye_never_passed_is_counted_until_asterisk_says_so(network
         channel = next(
             word for word in asterisk.cli("core show channels concise").split("!") if "1002-" in word
         )
+        site.wait_looked()  # the next look, which finds it, is far away
         asterisk.cli(f"channel request hangup {channel.strip()}")
         assert site.counts("relay_channel")["used"] == 2, "nobody has told it"
         site.wait_counts("relay_channel", used=1)
@@ -200,7 +201,7 @@ def a_restart_of_asterisk(bench: Bench) -> None:
     bench.wait(connected=False, contacts=2)
     bench.site.wait_counts(used=2, lingering=0, surplus=0)
     bench.asterisk.start()
-    bench.wait(connected=True, contacts=2, members=0)
+    bench.wait(within_s=40, connected=True, contacts=2, members=0)  # it tries again after 16 s at most
     bench.site.wait_counts(used=2)
     bench.site.wait_counts(LEG, used=0)
     shown = re.compile(r"Contact: +1001/.* Avail ")  # asked each second; else it says 503

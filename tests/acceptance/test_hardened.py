@@ -261,12 +261,18 @@ def test_the_hardened_programs_run(installed: Booted) -> None:
 
 
 def test_a_master_that_hangs_is_killed_and_started_again(installed: Booted) -> None:
-    installed.write("/etc/systemd/system/licence-master.service.d/fast.conf", "[Service]\nWatchdogSec=1\n")
-    installed.control("daemon-reload")
-    installed.control("restart", "licence-master")
-    installed.run("kill", "-STOP", installed.show("MainPID", "licence-master"))
-    until(lambda: installed.show("NRestarts", "licence-master") == "1", what="systemd starts it again")
-    until(lambda: installed.show("ActiveState", "licence-master") == "active", what="it is ready again")
+    fast = "/etc/systemd/system/licence-master.service.d/fast.conf"
+    installed.write(fast, "[Service]\nWatchdogSec=1\n")
+    try:
+        installed.control("daemon-reload")
+        installed.control("restart", "licence-master")
+        installed.run("kill", "-STOP", installed.show("MainPID", "licence-master"))
+        until(lambda: installed.show("NRestarts", "licence-master") == "1", what="systemd starts it again")
+        until(lambda: installed.show("ActiveState", "licence-master") == "active", what="it is ready again")
+    finally:  # a second is no time for those who come after this test
+        installed.run("rm", fast)
+        installed.control("daemon-reload")
+        installed.control("restart", "licence-master")
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class Gateway(Host):
 def alarm(site: Site) -> str | None:
     """The code of what is wrong with the MAC of the site's box now, by the agent's log: asking costs more."""
     code = None
-    for line in site.agent.log.splitlines():
+    for line in site.agent.lines:
         said = json.loads(line) if line.startswith('{"pbx"') else {}
         if said.get("pbx") == site.name and str(said.get("code")).startswith("mac_"):
             code = {"alarm.raised": said["code"], "alarm.cleared": None}.get(said["event"], code)

@@ -69,6 +69,7 @@ async def test_two_pbxs_behind_one_agent_draw_on_one_pool(network: Network) -> N
     house.assert_books_agree()
 
 
+@pytest.mark.alone
 async def test_a_dead_pbx_does_not_hurt_the_other(network: Network) -> None:
     house = House(network, {"PBX-Port13": 500}, PBXS, sync_s=1).build()
     sites = house.agent("agent", {name: registrar(network, name) for name in PBXS})

@@ -2,16 +2,20 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import re
 import socket
 from collections.abc import Callable
-from itertools import count
+from itertools import count, cycle, islice
 from typing import Self
 
 Address = tuple[str, int]
 
-PORTS = range(20_000, 32_000)
+WORKERS = 8
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = range(20_000 + WORKER % WORKERS, 32_000, WORKERS)
+DEALT = cycle(random.sample(PORTS, len(PORTS)))
 
 
 class Peer(asyncio.DatagramProtocol):
@@ -146,10 +150,15 @@ def response(request: bytes, status: str, extra: list[bytes] | None = None) -> b
     return b"\r\n".join(lines)
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A UDP (or other) port of loopback that nobody has now, below those that the kernel deals out itself."""
-    for port in random.sample(PORTS, 100):
-        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+def free_port() -> int:
+    """A port of loopback that nobody has now, by UDP or TCP, below those that the kernel deals out itself.
+
+    None is dealt twice before all were, and eight workers of a run have ports of their own: what one will
+    bind later, no other takes meanwhile.
+    """
+    for port in islice(DEALT, 100):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                probes.enter_context(socket.socket(socket.AF_INET, kind)).bind(("127.0.0.1", port))
             return port
     raise AssertionError("no port is free")

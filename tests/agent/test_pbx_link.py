@@ -1,7 +1,6 @@
 """A PBX over TCP: our connection to it and those that it opens, and what happens when they end."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -24,7 +23,7 @@ async def pbx(house: House) -> AsyncIterator[StreamPbx]:
     pbx = StreamPbx(house.pbx)
     await pbx.open()
     house.sip["pbx"] = f"tcp:127.0.0.1:{pbx.address[1]}"
-    house.listen.append(f"tcp:127.0.0.1:{free_port(socket.SOCK_STREAM)}")
+    house.listen.append(f"tcp:127.0.0.1:{free_port()}")
     yield pbx
     await pbx.close()
 

@@ -24,7 +24,7 @@ def tcp(house: House) -> Address:
 
 def listener(house: House, transport: str) -> Address:
     """One more listener of the agent."""
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     house.listen.append(f"{transport}:127.0.0.1:{port}")
     return "127.0.0.1", port
 

@@ -3,7 +3,6 @@
 import asyncio
 import datetime
 import shutil
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -40,7 +39,7 @@ def strange(tmp_path: Path) -> Authority:
 @pytest.fixture
 def tls(house: House, ours: Authority) -> Address:
     """A TLS listener of the agent."""
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     house.listen.append(f"tls:{HOST}:{port}")
     files = ours.issue(HOST)
     house.sip["tls"] = {"certificate": str(files.certificate), "key": str(files.key)}

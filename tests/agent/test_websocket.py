@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from time import thread_time
 from typing import Any
@@ -25,7 +24,7 @@ PAGE = "https://phones.example"
 @pytest.fixture
 def ws(house: House) -> Address:
     """A WebSocket listener of the agent."""
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     house.listen.append(f"ws:127.0.0.1:{port}")
     return "127.0.0.1", port
 

@@ -21,9 +21,9 @@ pytestmark = pytest.mark.real("kamailio", "faketime")
 
 GATEWAYS = {"hq": "gateway", "lyon": "gateway"}
 HOUR_S = 3_600
-JUMPS = {"+7200": 2 * HOUR_S, "-18000": -5 * HOUR_S, "+0 x10": 0}
+JUMPS = {"+0 x10": 0, "+7200": 2 * HOUR_S, "-18000": -5 * HOUR_S}
 EXPIRES_S = 600
-TOLERANCE_S = 300  # ten times as fast is not far off in the time this takes
+TOLERANCE_S = 300  # ten times as fast since the process began is not far off in the time this takes
 
 
 def picture(house: House) -> dict[str, Any]:
@@ -54,7 +54,7 @@ async def comes_and_goes(house: House, site: Site, user: str) -> None:
         assert (await phone.unregister()).status == 200
     await asyncio.to_thread(site.wait_counts, used=2)
     events = {name for name, _ in house.events(user)}
-    await asyncio.to_thread(until, lambda: events or house.events(user), 5.0, f"{user} in the history")
+    await asyncio.to_thread(until, lambda: events or house.events(user), what=f"{user} in the history")
 
 
 @pytest.mark.parametrize("whose", ["master", "hq"])
@@ -124,6 +124,7 @@ async def test_no_jump_makes_the_grace_longer(network: Network) -> None:
             assert left_s() <= whole_s - shown_s, "a clock that is ahead shortens it"
             assert (await phone.register(EXPIRES_S)).status == 200
 
+        clock.set(REAL)
         hq.agent.kill()
         clock.set("-18000")
         await asyncio.to_thread(hq.agent.start)
@@ -136,6 +137,6 @@ async def test_no_jump_makes_the_grace_longer(network: Network) -> None:
         assert (await phone.register(EXPIRES_S)).status == 200
 
         clock.set("+90000")
-        await asyncio.to_thread(until, lambda: house.state("hq") == "grace_over", 5.0)
+        await asyncio.to_thread(until, lambda: house.state("hq") == "grace_over")
         assert left_s() == 0
         assert (await phone.register(EXPIRES_S)).status == 200, "who holds a seat is served"

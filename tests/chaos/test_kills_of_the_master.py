@@ -19,6 +19,7 @@ HISTORIES = (2_000 if CHAOS else 100) // SHARDS
 KILLS = (2_000 if CHAOS else 24) // SHARDS
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not shutil.which("strace"), reason="NOT RUN: strace is not installed")
 async def test_one_kill_in_one_history(network: Network, seed: int) -> None:
     """The short one, on a slow disk: what must find a planted bug in seconds."""

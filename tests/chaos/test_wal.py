@@ -186,7 +186,7 @@ async def test_a_real_master_with_a_damaged_log_waits_for_everyone(tmp_path: Pat
         for _ in range(SERVED):
             at = drawn.randrange(32, current_end(killed.wal) // 2)
             killed.place(killed.wal[:at], master.ledger().parent)
-            before = len(master.logged("recovery.started"))
+            before, over = len(master.logged("recovery.started")), len(master.logged("recovery.ended"))
             await asyncio.to_thread(master.start)
             for peer in killed.peers:
                 await peer.move_to(master.url)
@@ -194,13 +194,14 @@ async def test_a_real_master_with_a_damaged_log_waits_for_everyone(tmp_path: Pat
             assert (await first.sync({"seat": 25})).code == "hello_needed"
             held = first.shares.get("seat", 0)
             await first.hello({"seat": 25})
+            await asyncio.to_thread(master.wait_for, "recovery.started", before + 1)
             assert len(master.logged("recovery.started")) == before + 1
             assert first.shares["seat"] <= held
             for peer in killed.peers[1:]:
                 await peer.hello({})
                 await peer.sync({})
             await first.sync({"seat": 25})
-            await asyncio.to_thread(master.wait_for, "recovery.ended", 1)
+            await asyncio.to_thread(master.wait_for, "recovery.ended", over + 1)
             assert first.shares == {"seat": 25}
             assert sum(row["granted"] for row in master.ask("/shares")) <= CAPACITY
             assert "unbroken" in master.command("audit", "verify")

@@ -89,7 +89,7 @@ class Copy:
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """What it has logged of this event since its last start."""
-        lines = [json.loads(line) for line in self.master.log.splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in self.master.lines if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
 
     def _get(self, what: str) -> Any:

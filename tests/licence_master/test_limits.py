@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -46,8 +47,10 @@ def test_both_ports_limit_an_address_unless_told_otherwise(tmp_path: Path) -> No
             (master.admin_url, "/healthz", "admin.refused"),
             (master.url, "/healthz", "request.refused"),
         ):
+            began = time.monotonic()
             with client(master, url) as one, client(master, url, "127.0.0.2") as other:
-                answers = [one.get(path) for _ in range(400)]
+                with ThreadPoolExecutor(8) as crowd:  # one after the other may be slower than the limit
+                    answers = list(crowd.map(one.get, [path] * 1_000))
                 limited = [answer for answer in answers if answer.status_code == 429]
                 assert limited
                 assert answers[0].status_code == 200, "a burst passes"
@@ -55,7 +58,8 @@ def test_both_ports_limit_an_address_unless_told_otherwise(tmp_path: Path) -> No
                 assert {answer.headers["Retry-After"] for answer in limited} == {"1"}
                 assert other.get(path).status_code == 200, "another source does not pay for it"
             master.wait_for(log, 1)
-            assert len(master.logged(log)) < 20, "a flood is no flood of lines"
+            took_s = time.monotonic() - began
+            assert len(master.logged(log)) <= took_s + 2, "a flood is no flood of lines: one a second"
 
 
 def test_a_token_has_a_limit_of_its_own(tmp_path: Path) -> None:

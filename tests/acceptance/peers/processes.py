@@ -127,6 +127,11 @@ class Program:
         """Return what it has written since its last start."""
         return self.log_path.read_bytes()[self._log_start :].decode(errors="replace")
 
+    @property
+    def lines(self) -> list[str]:
+        """Return the lines that it has written since its last start; one that has not ended is none yet."""
+        return self.log.split("\n")[:-1]
+
     def wait_for(self, pattern: str, within_s: float = 10.0) -> re.Match[str]:
         """Return the first match in the log since the last start; AssertionError if there is none."""
 

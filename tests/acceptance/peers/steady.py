@@ -109,7 +109,7 @@ class Steady:
     def _challenge(self) -> None:
         """Learn a nonce; the registrar accepts it from everyone for a while."""
         self._socket.sendto(self._register(self._known[0], ""), self._guard)
-        assert select.select([self._socket], [], [], 5.0)[0], "no challenge"
+        assert select.select([self._socket], [], [], GIVE_UP_S)[0], "no challenge"
         answer = Message.parse(self._socket.recv(65_536))
         assert answer is not None
         asked = digest_fields(answer.get("WWW-Authenticate"))
