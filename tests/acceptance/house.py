@@ -164,7 +164,7 @@ class House:
         self.sites[name] = site
         if start:
             self.network.start(agent)
-            until(lambda: self.row("shares", name) or self.state(name) == "in_sync", what=f"{name} in sync")
+            until(lambda: site.granted() or self.state(name) == "in_sync", what=f"{name} has its answer")
         return site
 
     def before(

@@ -151,11 +151,17 @@ class Site:
     def wait_counts(self, class_: str = "seat", within_s: float = 10.0, **expected: int) -> None:
         """Wait until the agent counts this: `wait_counts(used=0, lingering=1)`."""
 
-        def seen() -> bool:
-            counts = self.counts(class_)
-            return all(counts[name] == count for name, count in expected.items())
+        counts = self.counts(class_)
 
-        until(seen, within_s, f"{expected} of {class_} at {self.name}")
+        def seen() -> bool:
+            nonlocal counts
+            counts = self.counts(class_)
+            return expected.items() <= counts.items()
+
+        try:
+            until(seen, within_s)
+        except AssertionError:
+            raise AssertionError(f"{self.name} never counted {expected} of {class_}: {counts}") from None
 
 
 def agent_configuration(name: str, guard: str, pbx: str, **entry: Any) -> dict[str, Any]:

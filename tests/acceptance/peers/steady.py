@@ -100,6 +100,17 @@ class Steady:
         target = len(self.statuses) + count
         until(lambda: len(self.statuses) >= target, within_s, f"{count} more answers")
 
+    def ask_again(self) -> None:
+        """Whoever waits in vain for its last answer asks once more, and gets one."""
+        for user in [user for user, last in self._last.items() if last not in self._answered]:
+            self._send(user)
+
+        def all_have_theirs() -> bool:
+            self._hear(TURN_S)
+            return all(last in self._answered for last in self._last.values())
+
+        until(all_have_theirs, what="an answer for who asked again")
+
     def told(self) -> str:
         """What happened, for people."""
         counts = Counter(self.statuses.values())
