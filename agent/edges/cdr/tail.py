@@ -6,6 +6,7 @@ again from its beginning: a record that is known is no second one.
 
 import asyncio
 import os
+import re
 import stat
 from itertools import islice
 from pathlib import Path
@@ -50,6 +51,11 @@ class OpenFile:
     def close(self) -> None:
         """Close it."""
         os.close(self._descriptor)
+
+    @property
+    def changed_ns(self) -> int:
+        """When it was written to last."""
+        return os.fstat(self._descriptor).st_mtime_ns
 
     @property
     def cut(self) -> bool:
@@ -142,6 +148,7 @@ class Tail:
             if self._names_another(file):
                 left_s -= LOOK_S
         await file.finish()
+        await self._read_since(file)
 
     def _names_another(self, file: OpenFile) -> bool:
         try:
@@ -158,14 +165,23 @@ class Tail:
             file = OpenFile(self._source, path, position)
             try:
                 await file.finish()
+                await self._read_since(file)
+            finally:
+                file.close()
+
+    async def _read_since(self, done: OpenFile) -> None:
+        """Read what was renamed after this file and before anybody looked, the oldest first. OSError."""
+        for path in _renamed_since(self._path, done):
+            file = OpenFile(self._source, path, Position(self._path.name, 0, b""))
+            try:
+                await file.finish()
             finally:
                 file.close()
 
 
 def _known(path: Path, position: Position) -> Path | None:
     """The file with these bytes before this place: the path itself, or one beside it whose name begins so."""
-    with os.scandir(path.parent) as entries:
-        beside = [entry.name for entry in islice(entries, MOST_BESIDE) if entry.name.startswith(path.stem)]
+    beside = [entry.name for entry in _beside(path)]
     for name in sorted(beside, key=lambda name: (name != path.name, name)):
         candidate = path.with_name(name)
         try:
@@ -176,3 +192,25 @@ def _known(path: Path, position: Position) -> Path | None:
         except OSError:  # a directory, or gone meanwhile
             continue
     return None
+
+
+def _renamed_since(path: Path, done: OpenFile) -> list[Path]:
+    """The files that were this path after that one: a number or a date behind the name, or before its ending.
+
+    Who only begins alike may be the file of another source.
+    """
+    counted = rf"{re.escape(path.name)}[.\-_]\d[\d.\-_T]*"
+    dated = rf"{re.escape(path.stem)}[.\-_]\d{{6}}[\d.\-_T]*{re.escape(path.suffix)}"
+    ours = [entry for entry in _beside(path) if re.fullmatch(f"{counted}|{dated}", entry.name)]
+    found = [
+        (entry.stat().st_mtime_ns, entry.name)
+        for entry in ours
+        if entry.is_file() and entry.inode() != done.inode and entry.stat().st_mtime_ns >= done.changed_ns
+    ]
+    return [path.with_name(name) for _, name in sorted(found)]
+
+
+def _beside(path: Path) -> list[os.DirEntry[str]]:
+    """The files in its directory whose names begin as this one's."""
+    with os.scandir(path.parent) as entries:
+        return [entry for entry in islice(entries, MOST_BESIDE) if entry.name.startswith(path.stem)]

@@ -151,6 +151,36 @@ async def test_a_file_is_read_on_after_a_stop_also_where_it_was_renamed(house: H
     assert house.master.unread() == []
 
 
+def turned(file: Path, written: bytes, name: str) -> None:
+    """What logrotate does once more: what was written meanwhile is in a file of another name."""
+    file.write_bytes(written)
+    file.rename(file.with_name(name))
+
+
+async def test_files_that_were_renamed_before_anybody_looked_are_read(house: House, tmp_path: Path) -> None:
+    """A weekend without an agent, and a busy minute with one; other files that begin alike are not ours."""
+    file = tmp_path / "Custom.csv"
+    sources(house, file=str(file))
+    file.write_bytes(line(1))
+    async with house.running():
+        await arrived(house, 1)
+    with file.open("ab") as appended:
+        appended.write(line(2))
+    file.rename(tmp_path / "Custom.csv.3")
+    turned(file, line(3), "Custom.csv.2")
+    turned(file, line(4), "Custom-20261128.csv")
+    for name in ("Custom2.csv", "Custom.csv.old", "Custom.csv.4.gz", "CustomOf1.csv"):
+        (tmp_path / name).write_bytes(line(99))
+    file.write_bytes(line(5))
+    async with house.running():
+        await arrived(house, 1, 2, 3, 4, 5)
+        file.rename(tmp_path / "Custom.csv.1")
+        turned(file, line(6), "Custom.csv.0")
+        file.write_bytes(line(7))
+        await arrived(house, 1, 2, 3, 4, 5, 6, 7)
+    assert house.master.unread() == []
+
+
 def cut(file: Path, *, last: bytes = b"") -> None:
     """What logrotate does with copytruncate, when `last` is written just before."""
     with file.open("ab") as appended:
