@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 import stat
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Final, NoReturn
@@ -115,12 +116,9 @@ class Tail:
         if position is not None:
             await self._finish_elsewhere(position)
         while True:
-            file = await self._opened(position)
-            position = None
-            try:
+            with closing(await self._opened(position)) as file:
+                position = None
                 await self._follow(file)
-            finally:
-                file.close()
 
     async def _opened(self, position: Position | None) -> OpenFile:
         """The file, once it is there."""
@@ -162,21 +160,15 @@ class Tail:
         if path is None:
             log.warning("cdr.file_gone", file=str(self._path), offset=position.offset)
         elif path != self._path:
-            file = OpenFile(self._source, path, position)
-            try:
+            with closing(OpenFile(self._source, path, position)) as file:
                 await file.finish()
                 await self._read_since(file)
-            finally:
-                file.close()
 
     async def _read_since(self, done: OpenFile) -> None:
         """Read what was renamed after this file and before anybody looked, the oldest first. OSError."""
         for path in _renamed_since(self._path, done):
-            file = OpenFile(self._source, path, Position(self._path.name, 0, b""))
-            try:
+            with closing(OpenFile(self._source, path, Position(self._path.name, 0, b""))) as file:
                 await file.finish()
-            finally:
-                file.close()
 
 
 def _known(path: Path, position: Position) -> Path | None:
