@@ -58,6 +58,15 @@ async def test_idle_units_are_recalled_for_a_phone_that_waits(master: Master) ->
         assert (lyon.shares, hq.shares) == ({"seat": 9}, {"seat": 1})
 
 
+async def test_what_a_released_site_once_needed_keeps_nobody_short(master: Master) -> None:
+    async with await join(master, "lyon") as lyon, await join(master, "hq") as hq:
+        await lyon.sync({"seat": 10})
+        assert (await hq.sync({"seat": 1})).decoded(wire.Answer).denials["seat"].code == "no_free_licence"
+        master.order("/agents/lyon/release-site", {})
+        answer = (await hq.sync({"seat": 4}, idle={"seat": 2})).decoded(wire.Answer)
+        assert answer.shares["seat"] == wire.ShareGrant(granted=4, max_software=13)
+
+
 async def test_bye_gives_everything_back(master: Master) -> None:
     async with await join(master, "lyon") as lyon, await join(master, "hq") as hq:
         await lyon.sync({"seat": 10})
